@@ -1,0 +1,329 @@
+"""What can go wrong, and for each kind what would help and what else will fail.
+
+Every error answers two questions, so that exactly one layer retries it:
+
+    cure   TIME              the ledger tries again later (`not_before`)
+           FRESH_CONNECTION  at once, on a new connection, at most three times
+           PERSON            nobody: the item is held until somebody acts
+           NOTHING           nobody: held as well; only a change of the file or its name can help
+    reach  FILE, BATCH or ENDPOINT: what else would fail for the same reason now
+
+A message has three parts in this order: what happened, to which thing, what to do.  Secrets never enter it:
+endpoints print as `sftp://host`.  `CATALOGUE` lists every kind; `docs/errors.md` has a paragraph for each.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Cure(StrEnum):
+    """What would help."""
+
+    TIME = "time"
+    FRESH_CONNECTION = "fresh connection"
+    PERSON = "person"
+    NOTHING = "nothing"
+
+
+class Reach(StrEnum):
+    """What else will fail for the same reason."""
+
+    FILE = "file"
+    BATCH = "batch"
+    ENDPOINT = "endpoint"
+
+
+class TransferError(Exception):
+    """A failure with a code, a cure and a remedy.  Foreign exceptions are its `__cause__`.
+
+    `after` is how long the other side asked us to wait, if it did.
+    """
+
+    code: ClassVar[str] = "E-0000"
+    name: ClassVar[str] = "transfer-error"
+    cure: ClassVar[Cure] = Cure.PERSON
+    reach: ClassVar[Reach] = Reach.FILE
+    remedy: ClassVar[str] = "Read the message and the log of the worker that printed it."
+
+    def __init__(
+        self, what: str, *, to: object = "", do: str | None = None, after: timedelta | None = None
+    ) -> None:
+        self.what = what
+        self.to = str(to)
+        self.do = do or self.remedy
+        self.after = after
+        super().__init__(self.sentence)
+
+    @property
+    def sentence(self) -> str:
+        """What happened: to which thing.  What to do."""
+        subject = f": {self.to}" if self.to else ""
+        return f"{self.what}{subject}. {self.do}"
+
+
+# ---- the lab's side -------------------------------------------------------------------------------------
+
+
+class SourceUnreadable(TransferError):
+    code, name, cure, reach = "E-1001", "source-unreadable", Cure.PERSON, Reach.FILE
+    remedy = "Give the worker's account permission to read the file, then release it."
+
+
+class SourceVanished(TransferError):
+    code, name, cure, reach = "E-1002", "source-vanished", Cure.PERSON, Reach.FILE
+    remedy = "Find out who moved or deleted the file; put it back and release it, or abandon it."
+
+
+class SourceChanged(TransferError):
+    code, name, cure, reach = "E-1003", "source-changed", Cure.TIME, Reach.FILE
+    remedy = "Nothing: it is hashed and registered again once it is quiet."
+
+
+class SourceStillChanging(TransferError):
+    code, name, cure, reach = "E-1004", "source-still-changing", Cure.PERSON, Reach.FILE
+    remedy = "Stop the program that still writes to it, then release it."
+
+
+class SourceRootMissing(TransferError):
+    code, name, cure, reach = "E-1005", "source-root-missing", Cure.TIME, Reach.ENDPOINT
+    remedy = "Mount the lab's data folder or correct its root in the config; work goes on by itself."
+
+
+class NotASession(TransferError):
+    code, name, cure, reach = "E-1006", "not-a-session", Cure.PERSON, Reach.BATCH
+    remedy = "Name a folder of the form <root>/<subject>/<YYYY-MM-DD>/<NNN>."
+
+
+class UnsafeSource(TransferError):
+    code, name, cure, reach = "E-1007", "unsafe-source", Cure.NOTHING, Reach.FILE
+    remedy = "Replace the link or device by a regular file inside the session."
+
+
+class LocalDiskFull(TransferError):
+    code, name, cure, reach = "E-1008", "local-disk-full", Cure.TIME, Reach.ENDPOINT
+    remedy = "Free space on this machine; work goes on by itself."
+
+
+class NameRefused(TransferError):
+    code, name, cure, reach = "E-1009", "name-refused", Cure.NOTHING, Reach.FILE
+    remedy = "Rename the file so that Alyx and the store can hold its name."
+
+
+class RegisteredHashDiffers(TransferError):
+    code, name, cure, reach = "E-1010", "registered-hash-differs", Cure.PERSON, Reach.FILE
+    remedy = "Compare the lab's file with Alyx: register the lab's version or restore the registered one."
+
+
+# ---- the store and the line -----------------------------------------------------------------------------
+
+
+class ConnectionLost(TransferError):
+    code, name, cure, reach = "E-2001", "connection-lost", Cure.FRESH_CONNECTION, Reach.BATCH
+    remedy = "Nothing: we connect again."
+
+
+class EndpointUnreachable(TransferError):
+    code, name, cure, reach = "E-2002", "endpoint-unreachable", Cure.TIME, Reach.ENDPOINT
+    remedy = "Check the network, the address and that the server runs; work goes on by itself."
+
+
+class LoginRefused(TransferError):
+    code, name, cure, reach = "E-2003", "login-refused", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Install the public key on the server or correct user and key in the config, then release."
+
+
+class HostKeyUnknown(TransferError):
+    code, name, cure, reach = "E-2004", "host-key-unknown", Cure.PERSON, Reach.ENDPOINT
+    remedy = (
+        "Ask the server's administrator for its key and add it to known_hosts or to host_key in the config."
+    )
+
+
+class HostKeyChanged(TransferError):
+    code, name, cure, reach = "E-2005", "host-key-changed", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Ask the server's administrator whether the key was changed; only then replace the known one."
+
+
+class StoreFull(TransferError):
+    code, name, cure, reach = "E-2006", "store-full", Cure.TIME, Reach.ENDPOINT
+    remedy = "Free space at the store; work goes on by itself."
+
+
+class StoreDenied(TransferError):
+    code, name, cure, reach = "E-2007", "store-denied", Cure.PERSON, Reach.FILE
+    remedy = "Give the store's account the right to write, rename and delete there, then release."
+
+
+class StoreRefused(TransferError):
+    code, name, cure, reach = "E-2008", "store-refused", Cure.TIME, Reach.FILE
+    remedy = "Nothing yet: it is tried again; look at the store's log if it stays."
+
+
+class PathTooLong(TransferError):
+    code, name, cure, reach = "E-2009", "path-too-long", Cure.NOTHING, Reach.FILE
+    remedy = "Shorten the name: the store does not take a path of this length."
+
+
+class StoredFileMissing(TransferError):
+    code, name, cure, reach = "E-2010", "stored-file-missing", Cure.TIME, Reach.FILE
+    remedy = "Nothing: it is sent again."
+
+
+class ArrivedDamaged(TransferError):
+    code, name, cure, reach = "E-2011", "arrived-damaged", Cure.TIME, Reach.FILE
+    remedy = "Nothing yet: it is sent again; if it stays, test the store's disks and memory."
+
+
+class PartialExists(TransferError):
+    code, name, cure, reach = "E-2012", "partial-exists", Cure.TIME, Reach.FILE
+    remedy = "Nothing: the next attempt uses a name of its own."
+
+
+class RenameDoesNotReplace(TransferError):
+    code, name, cure, reach = "E-2013", "rename-does-not-replace", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Use a store whose SFTP server offers posix-rename, or a mounted disk."
+
+
+# ---- Alyx -----------------------------------------------------------------------------------------------
+
+
+class CatalogUnreachable(TransferError):
+    code, name, cure, reach = "E-3001", "alyx-unreachable", Cure.TIME, Reach.ENDPOINT
+    remedy = "Check the address and that Alyx runs; work goes on by itself."
+
+
+class CatalogThrottled(TransferError):
+    code, name, cure, reach = "E-3002", "alyx-throttled", Cure.TIME, Reach.ENDPOINT
+    remedy = "Nothing: we wait as long as Alyx asked; lower requests_per_minute if it happens often."
+
+
+class CatalogLoginRefused(TransferError):
+    code, name, cure, reach = "E-3003", "alyx-login-refused", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Correct the Alyx user and password or token, then release."
+
+
+class CatalogRefused(TransferError):
+    code, name, cure, reach = "E-3004", "alyx-refused", Cure.PERSON, Reach.FILE
+    remedy = "Correct what Alyx's message names, then release."
+
+
+class CatalogBroken(TransferError):
+    code, name, cure, reach = "E-3005", "alyx-broken", Cure.TIME, Reach.BATCH
+    remedy = "Nothing yet: it is tried again; tell Alyx's administrator if it stays."
+
+
+class UnknownOutcome(TransferError):
+    code, name, cure, reach = "E-3006", "alyx-unknown-outcome", Cure.TIME, Reach.BATCH
+    remedy = "Nothing: we look twice what Alyx has before anything is repeated."
+
+
+class UnknownSession(TransferError):
+    code, name, cure, reach = "E-3007", "session-unknown-to-alyx", Cure.PERSON, Reach.BATCH
+    remedy = "Create the session in Alyx (subject, date and number must agree), then release."
+
+
+class AmbiguousSession(TransferError):
+    code, name, cure, reach = "E-3008", "session-ambiguous-in-alyx", Cure.PERSON, Reach.BATCH
+    remedy = "Remove the doubled session in Alyx, then release."
+
+
+class ProtectedDataset(TransferError):
+    code, name, cure, reach = "E-3009", "dataset-protected", Cure.PERSON, Reach.FILE
+    remedy = "Put the new version into a #revision# folder of its own, then release."
+
+
+class ChangedElsewhere(TransferError):
+    code, name, cure, reach = "E-3010", "changed-elsewhere", Cure.PERSON, Reach.FILE
+    remedy = "Decide which version is right: bring the lab's file up to date or register it, then release."
+
+
+class DoubledDataset(TransferError):
+    code, name, cure, reach = "E-3011", "dataset-doubled", Cure.PERSON, Reach.FILE
+    remedy = "Delete the surplus dataset row in Alyx, then release."
+
+
+class AnswerDiffers(TransferError):
+    code, name, cure, reach = "E-3012", "alyx-answer-differs", Cure.PERSON, Reach.FILE
+    remedy = "Rename the file or folder to letters, digits, '_', '.', '-' and release."
+
+
+class NumberNotPadded(TransferError):
+    code, name, cure, reach = "E-3013", "session-number-not-padded", Cure.PERSON, Reach.BATCH
+    remedy = "Rename the session folder to three digits, for example 001, then release."
+
+
+class UnknownInCatalog(TransferError):
+    code, name, cure, reach = "E-3014", "unknown-to-alyx", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Correct the name in the config or create it in Alyx."
+
+
+class UntrustedPath(TransferError):
+    code, name, cure, reach = "E-3015", "path-untrusted", Cure.PERSON, Reach.FILE
+    remedy = "Correct the path in Alyx: it leaves the session or repeats another dataset's."
+
+
+# ---- our own ledger, config and command line --------------------------------------------------------------
+
+
+class LostRace(TransferError):
+    code, name, cure, reach = "E-4001", "lost-race", Cure.TIME, Reach.BATCH
+    remedy = "Nothing: another worker has taken over."
+
+
+class LedgerUnavailable(TransferError):
+    code, name, cure, reach = "E-4002", "ledger-unavailable", Cure.TIME, Reach.ENDPOINT
+    remedy = "Check the ledger's database; work goes on by itself."
+
+
+class LedgerSchema(TransferError):
+    code, name, cure, reach = "E-4003", "ledger-schema", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Use the version of alyx-transfer that wrote this ledger, or run alyx-transfer recover."
+
+
+class ForeignLedger(TransferError):
+    code, name, cure, reach = "E-4004", "foreign-ledger", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Stop the other installation, or run alyx-transfer recover to take the repository over."
+
+
+class RestoredLedger(TransferError):
+    code, name, cure, reach = "E-4005", "restored-ledger", Cure.PERSON, Reach.ENDPOINT
+    remedy = "This ledger is older than what Alyx has seen of it: run alyx-transfer recover."
+
+
+class ConfigProblems(TransferError):
+    """Every problem of a config at once, one line each."""
+
+    code, name, cure, reach = "E-4006", "config-problems", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Correct the config; docs/configuration.md has a complete example."
+
+    def __init__(self, problems: list[str], *, to: object = "") -> None:
+        self.problems = problems
+        super().__init__("the config cannot be used: " + "; ".join(problems), to=to)
+
+
+class BrokerUnreachable(TransferError):
+    code, name, cure, reach = "E-4007", "broker-unreachable", Cure.TIME, Reach.ENDPOINT
+    remedy = "Start the broker or correct broker.url; nothing is lost meanwhile."
+
+
+class NothingFound(TransferError):
+    code, name, cure, reach = "E-4008", "nothing-found", Cure.PERSON, Reach.FILE
+    remedy = "Check the name; `alyx-transfer status` lists what the ledger knows."
+
+
+class Unexpected(TransferError):
+    """A failure of ours: the traceback is in the log."""
+
+    code, name, cure, reach = "E-4009", "unexpected", Cure.PERSON, Reach.BATCH
+    remedy = "This is a defect of alyx-transfer: report it with the worker's log, then release."
+
+
+def _kinds(root: type[TransferError]) -> Iterator[type[TransferError]]:
+    for kind in root.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
+
+
+CATALOGUE: dict[str, type[TransferError]] = {kind.code: kind for kind in _kinds(TransferError)}

@@ -1,0 +1,173 @@
+"""The nouns: what the library talks about, as frozen values.
+
+Names are those of the glossary in `docs/architecture.md`.  A path is a `PurePosixPath` relative to the root of
+an endpoint (or of a session, where a docstring says so); sizes are bytes; digests are lower-case hex;
+times are aware, in UTC.  Nothing here reads a clock, a file or a database.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import PurePosixPath
+from typing import Literal
+from uuid import UUID
+
+from transfer.status import Condition, Proof, Status
+
+Origin = Literal["disk", "alyx"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionKey:
+    """A session's place: `subject/YYYY-MM-DD/NNN` below the root of `source`, the lab's repository."""
+
+    source: str
+    subject: str
+    date: date
+    number: int
+    padded: bool = True
+
+    @property
+    def path(self) -> PurePosixPath:
+        number = f"{self.number:03d}" if self.padded else str(self.number)
+        return PurePosixPath(self.subject, self.date.isoformat(), number)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFile:
+    """One regular file of a session as a look at the disk found it.  `path` is relative to the session."""
+
+    path: PurePosixPath
+    size: int
+    mtime_ns: int
+    md5: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """Our row for a session."""
+
+    id: int
+    source: str
+    path: PurePosixPath
+    lab: str
+    subject: str
+    date: date
+    number: int
+    eid: UUID | None
+    origin: Origin
+    complete_at: datetime | None
+    hold: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """Our row for one logical file of a session.  `path` is relative to the session."""
+
+    id: int
+    session: int
+    path: PurePosixPath
+    uuid: UUID | None
+    size: int
+    mtime_ns: int
+    md5: str | None
+    registered_md5: str | None
+    registered_size: int | None
+    unregistrable: str | None
+    gone_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One copy to be made, with everything a step needs to know about it.
+
+    `source_path` is relative to the lab's root, `target_path` (from PLANNED on) to the store's root.
+    `partial` is the name of the attempt's partial beside the target, None when the bytes already stand
+    under the final name.  `batch` is None before PLANNED.
+    """
+
+    id: int
+    copy: int
+    dataset: int
+    session: int
+    source: str
+    target: str
+    source_path: PurePosixPath
+    target_path: PurePosixPath | None
+    dataset_uuid: UUID | None
+    record_uuid: UUID | None
+    md5: str
+    size: int
+    mtime_ns: int
+    status: Status
+    batch: int | None
+    attempt: str | None
+    partial: str | None
+    tries: int
+    proof: Proof | None
+    hold: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Items of one route that move together: the unit of lease, submission and cancellation."""
+
+    id: int
+    source: str
+    target: str
+    transport: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """Who is busy with a session or a batch.  `token` is the claim's random attempt id, 8 hex digits.
+
+    `act_until` is on this process's monotonic clock and lies before the lease's end: its holder stops
+    acting then, whatever the database thinks.
+    """
+
+    kind: Literal["session", "batch"]
+    subject: int
+    token: str
+    seconds: float
+    act_until: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """From one endpoint to another by one transport."""
+
+    source: str
+    target: str
+    transport: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """What was proved about one copy; written once, kept for ever."""
+
+    item: int
+    copy: int
+    md5: str
+    size: int
+    proof: Proof
+    proved_at: datetime
+    read_back_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copy:
+    """Our row for one file record: what we proved about it, and when."""
+
+    id: int
+    dataset: int
+    repository: str
+    record_uuid: UUID | None
+    path: PurePosixPath
+    proved_md5: str | None
+    proved_size: int | None
+    proof: Proof | None
+    announced: bool | None
+    condition: Condition
