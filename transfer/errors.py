@@ -244,6 +244,11 @@ class DoubledDataset(TransferError):
     remedy = "Delete the surplus dataset row in Alyx, then release."
 
 
+class DoubledLately(TransferError):
+    code, name, cure, reach = "E-3016", "dataset-doubled-lately", Cure.TIME, Reach.FILE
+    remedy = "Nothing: the surplus row is deleted once it is certain that nothing hangs on it."
+
+
 class AnswerDiffers(TransferError):
     code, name, cure, reach = "E-3012", "alyx-answer-differs", Cure.PERSON, Reach.FILE
     remedy = "Rename the file or folder to letters, digits, '_', '.', '-' and release."

@@ -6,8 +6,8 @@ times are aware, in UTC.  Nothing here reads a clock, a file or a database.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
-from pathlib import PurePosixPath
+from datetime import date, datetime, timedelta
+from pathlib import Path, PurePosixPath
 from typing import Literal
 from uuid import UUID
 
@@ -82,7 +82,8 @@ class Item:
 
     `source_path` is relative to the lab's root, `target_path` (from PLANNED on) to the store's root.
     `partial` is the name of the attempt's partial beside the target, None when the bytes already stand
-    under the final name.  `batch` is None before PLANNED.
+    under the final name.  `batch` is None before PLANNED.  `stored_md5` is what the copy that stands at the
+    store was last proved to hold.
     """
 
     id: int
@@ -104,8 +105,33 @@ class Item:
     partial: str | None
     tries: int
     proof: Proof | None
+    proved_at: datetime | None
     hold: str | None
     created_at: datetime
+    stored_md5: str | None = None
+
+    @property
+    def store_path(self) -> PurePosixPath:
+        """The final name at the store.  Only to be asked from PLANNED on."""
+        assert self.target_path is not None, f"item {self.id} is {self.status} and has no target yet"
+        return self.target_path
+
+    @property
+    def partial_path(self) -> PurePosixPath:
+        """Where this item's bytes stand now: beside the final name, or under it."""
+        return self.store_path.with_name(self.partial) if self.partial else self.store_path
+
+    @property
+    def uuid(self) -> UUID:
+        """The dataset's uuid.  Only to be asked from REGISTERED on."""
+        assert self.dataset_uuid is not None, f"item {self.id} is {self.status} and has no dataset yet"
+        return self.dataset_uuid
+
+    @property
+    def record(self) -> UUID:
+        """The central file record.  Only to be asked from REGISTERED on."""
+        assert self.record_uuid is not None, f"item {self.id} is {self.status} and has no record yet"
+        return self.record_uuid
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,27 +147,32 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lease:
-    """Who is busy with a session or a batch.  `token` is the claim's random attempt id, 8 hex digits.
-
-    `act_until` is on this process's monotonic clock and lies before the lease's end: its holder stops
-    acting then, whatever the database thinks.
-    """
-
-    kind: Literal["session", "batch"]
-    subject: int
-    token: str
-    seconds: float
-    act_until: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
     """From one endpoint to another by one transport."""
 
     source: str
     target: str
     transport: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lab:
+    """A lab as the config describes it.
+
+    `repository` and `store` are the names Alyx has for the lab's own server and for the central store,
+    and our names for the two endpoints.  With `work` "alyx" nothing is registered by us: what has to move
+    is what Alyx lists as missing in the store.  A session of a "disk" lab is complete when its `flag` file
+    exists or, with `flag` None, when nothing in it has changed for `quiet`.
+    """
+
+    name: str
+    repository: str
+    root: Path
+    store: str
+    work: Origin
+    incumbent: bool = False
+    flag: str | None = None
+    quiet: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

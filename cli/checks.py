@@ -1,0 +1,311 @@
+"""What `alyx-transfer doctor` looks at, one small function each, in a table.
+
+A check returns a sentence when all is well, raises `TransferError` for a problem (its message says what to
+do), and may raise `Note` for something worth knowing that is no problem.  Checks write nothing but the
+probe files at a store, which they remove again, and the ledger, which is made if there is none.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from config import doorbell, wiring
+from config.sections import Lab, Settings, Store
+from transfer.catalog.base import Catalog
+from transfer.errors import (
+    CatalogRefused,
+    RenameDoesNotReplace,
+    SourceRootMissing,
+    SourceUnreadable,
+    StoreDenied,
+    StoreFull,
+    TransferError,
+    Unexpected,
+    UnknownInCatalog,
+)
+from transfer.transports.base import StreamingTransport
+
+_PROBES = PurePosixPath(".alyx-transfer", "doctor")
+_SKEW = 60  # seconds
+Per = Literal["installation", "lab", "store"]
+
+
+class Note(Exception):
+    """Worth knowing, no problem."""
+
+
+@dataclass(slots=True)
+class Bench:
+    """What the checks share: the settings, and each connection once.  `open` closes them all."""
+
+    settings: Settings
+    open: ExitStack
+    _catalog: Catalog | None = None
+    _transports: dict[str, StreamingTransport] = field(default_factory=dict)
+
+    @property
+    def catalog(self) -> Catalog:
+        if self._catalog is None:
+            self._catalog = wiring.catalog(self.settings)
+            self.open.callback(self._catalog.close)
+        return self._catalog
+
+    def transport(self, store: str) -> StreamingTransport:
+        if store not in self._transports:
+            self._transports[store] = self.open.enter_context(wiring.transport(self.settings, store))
+        return self._transports[store]
+
+    def lab(self, name: str) -> Lab:
+        return self.settings.labs[name]
+
+    def store(self, name: str) -> Store:
+        return self.settings.stores[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row of the table.
+
+    `needs` names the checks (of the same subject or of the installation) that it builds on.
+    """
+
+    name: str
+    per: Per
+    look: Callable[[Bench, str], str]
+    needs: tuple[str, ...] = ()
+
+
+# ---- this installation ----------------------------------------------------------------------------
+
+
+def packages(_bench: Bench | None = None, _subject: str = "") -> str:
+    """Our top-level names are plain: another package of the same name may stand before ours."""
+    import config
+    import transfer
+
+    ours = Path(__file__).resolve().parent.parent
+    strangers = [
+        f"{package.__name__} ({package.__file__})"
+        for package in (config, transfer)
+        if Path(package.__file__ or "").resolve().parent.parent != ours
+    ]
+    if strangers:
+        raise Unexpected(
+            "another package has our name",
+            to=", ".join(strangers),
+            do="Install alyx-transfer into an environment of its own (uv tool, pipx or a venv).",
+        )
+    return f"the program in {ours} is the one that runs"
+
+
+def ledger(bench: Bench, _subject: str) -> str:
+    opened = wiring.ledger(bench.settings)
+    try:
+        uuid, epoch = opened.identity()
+    finally:
+        opened.engine.dispose()
+    return f"{bench.settings.ledger.shown} is ledger {uuid}, epoch {epoch}, its schema is current"
+
+
+def broker(bench: Bench, _subject: str) -> str:
+    doorbell.reach(bench.settings.broker.url)
+    return f"{bench.settings.broker.shown} answers"
+
+
+def work(bench: Bench, _subject: str) -> str:
+    if not bench.settings.labs or not bench.settings.stores:
+        raise Note("the config names no lab or no store: there is nothing to move")
+    return f"{len(bench.settings.labs)} lab(s), {len(bench.settings.stores)} store(s)"
+
+
+# ---- Alyx -----------------------------------------------------------------------------------------
+
+
+def login(bench: Bench, _subject: str) -> str:
+    return f"{bench.settings.alyx.url} knows us as {bench.catalog.check_login()}"
+
+
+def clock(bench: Bench, _subject: str) -> str:
+    ahead = bench.catalog.server_time_skew()
+    if abs(ahead) > _SKEW:
+        raise CatalogRefused(
+            f"Alyx's clock is {ahead:+.0f} s from ours",
+            to=bench.settings.alyx.url,
+            do="Set this machine's clock by NTP, or tell Alyx's administrator.",
+        )
+    return f"Alyx's clock is {ahead:+.0f} s from ours"
+
+
+def encrypted(bench: Bench, _subject: str) -> str:
+    url = bench.settings.alyx.url
+    if url.startswith("http://") and "//localhost" not in url and "//127." not in url:
+        raise Note(f"{url} is not encrypted: the password can be read on the way; use https")
+    return "the password does not leave this machine in clear"
+
+
+def lab_repositories(bench: Bench, subject: str) -> str:
+    lab = bench.lab(subject)
+    known = bench.catalog.lab_repositories(subject)
+    strangers = [name for name in (lab.repository, lab.store) if name not in known]
+    if strangers:
+        raise UnknownInCatalog(
+            f"{' and '.join(strangers)} not among the lab's repositories ({', '.join(known) or 'none'})",
+            to=f"lab {subject}",
+            do="Add the repository to the lab in Alyx's admin page, or correct the config.",
+        )
+    return f"{lab.repository} and {lab.store} belong to the lab"
+
+
+def lab_repository(bench: Bench, subject: str) -> str:
+    lab = bench.lab(subject)
+    found = bench.catalog.repository(lab.repository)
+    if found.personal is not True:
+        raise CatalogRefused(
+            "the lab's own repository is not marked as personal",
+            to=lab.repository,
+            do="Set globus_is_personal in Alyx's admin page: else readers look for the lab's files there.",
+        )
+    if found.globus_path and PurePosixPath(found.globus_path) != PurePosixPath(lab.root.as_posix()):
+        raise Note(
+            f"Alyx says {found.globus_path}, the config says {lab.root}: both must mean the same folder"
+        )
+    return f"{lab.repository} is personal and its folder agrees"
+
+
+def central_repository(bench: Bench, subject: str) -> str:
+    found = bench.catalog.repository(subject)
+    if found.personal is not False:
+        raise CatalogRefused(
+            "a central store must not be a personal repository",
+            to=subject,
+            do="Clear globus_is_personal in Alyx's admin page, or name the right repository.",
+        )
+    if not found.globus_path.endswith("/") or (found.data_url and not found.data_url.endswith("/")):
+        raise CatalogRefused(
+            "globus_path and data_url must end with a slash: Alyx only appends the file's path",
+            to=subject,
+            do="Correct the repository in Alyx's admin page.",
+        )
+    if not found.data_url:
+        raise CatalogRefused(
+            "the repository has no data_url: no reader can find what we put there",
+            to=subject,
+            do="Set data_url in Alyx's admin page.",
+        )
+    root = PurePosixPath(str(getattr(bench.store(subject).options, "root", "/")))
+    tail = PurePosixPath(found.globus_path.strip("/")).parts
+    if root.parts[len(root.parts) - len(tail) :] != tail:
+        raise Note(f"Alyx says {found.globus_path}, the config says {root}: both must mean the same folder")
+    return f"{found.globus_path} and {found.data_url} look right"
+
+
+def work_source(bench: Bench, subject: str) -> str:
+    lab = bench.lab(subject)
+    tasks = bench.catalog.incumbent_tasks(subject)
+    if lab.work == "disk" and tasks:
+        raise CatalogRefused(
+            f"Alyx has {tasks} ibllib tasks of this lab, whose pipeline registers the files itself",
+            to=f"lab {subject}",
+            do=f'Set work = "alyx" in [labs.{subject}]: files on disk are still renamed and compressed.',
+        )
+    return f'work = "{lab.work}" fits ({tasks} ibllib tasks)'
+
+
+# ---- the lab's disk -------------------------------------------------------------------------------
+
+
+def lab_root(bench: Bench, subject: str) -> str:
+    root = bench.lab(subject).root
+    if not root.is_dir():
+        raise SourceRootMissing("the lab's folder is not there", to=root)
+    try:
+        subjects = sum(1 for entry in os.scandir(root) if entry.is_dir())
+    except OSError as error:
+        raise SourceUnreadable(
+            "the lab's folder cannot be listed", to=root, do="Give this account the right to read it."
+        ) from error
+    if not subjects:
+        raise Note(f"{root} holds no folder: is this the folder with the subjects?")
+    return f"{root} holds {subjects} folder(s)"
+
+
+# ---- the store ------------------------------------------------------------------------------------
+
+
+def store_reachable(bench: Bench, subject: str) -> str:
+    able = bench.transport(subject).capabilities
+    if not able.replaces_atomically:
+        raise RenameDoesNotReplace("a rename at the store does not replace what is there", to=subject)
+    return "connected, logged in, and a rename replaces in one step"
+
+
+def store_works(bench: Bench, subject: str) -> str:
+    """Write, verify, rename, replace and delete a probe file."""
+    from transfer.conformance import probe
+
+    findings = probe(bench.transport(subject), _PROBES)
+    broken = [finding for finding in findings if not finding.ok]
+    if broken:
+        said = "; ".join(f"{finding.name}: {finding.sentence}" for finding in broken)
+        raise StoreDenied(
+            f"the probe file did not make the journey ({said})",
+            to=subject,
+            do="Give the store's account the right to write, rename and delete below its root.",
+        )
+    return f"a probe file made the journey: {', '.join(finding.name for finding in findings)}"
+
+
+def remote_hash(bench: Bench, subject: str) -> str:
+    from transfer.conformance import believe_remote_hash
+
+    if believe_remote_hash(bench.transport(subject), _PROBES):
+        return "the store hashes its own files, and a damaged probe was noticed"
+    raise Note("the store does not hash its own files: every file is read back instead, which is slower")
+
+
+def free_space(bench: Bench, subject: str) -> str:
+    from cli.output import size
+
+    free = bench.transport(subject).free_space()
+    if free is None:
+        raise Note("the store does not say how much space is left")
+    if free < bench.settings.journey.batch_bytes:
+        raise StoreFull(f"only {size(free)} left, less than one batch", to=subject)
+    return f"{size(free)} left"
+
+
+CHECKS = (
+    Check("packages", "installation", packages),
+    Check("work", "installation", work),
+    Check("ledger", "installation", ledger),
+    Check("broker", "installation", broker),
+    Check("alyx login", "installation", login),
+    Check("alyx clock", "installation", clock, needs=("alyx login",)),
+    Check("alyx encrypted", "installation", encrypted),
+    Check("lab folder", "lab", lab_root),
+    Check("lab in alyx", "lab", lab_repositories, needs=("alyx login",)),
+    Check("lab repository", "lab", lab_repository, needs=("alyx login",)),
+    Check("work source", "lab", work_source, needs=("alyx login", "lab in alyx")),
+    Check("store in alyx", "store", central_repository, needs=("alyx login",)),
+    Check("store connection", "store", store_reachable),
+    Check("store probe", "store", store_works, needs=("store connection",)),
+    Check("store hash", "store", remote_hash, needs=("store connection", "store probe")),
+    Check("store space", "store", free_space, needs=("store connection",)),
+)
+
+
+def subjects(settings: Settings, per: Per) -> Iterator[str]:
+    """The names a check is made for; `''` for the installation."""
+    match per:
+        case "installation":
+            yield ""
+        case "lab":
+            yield from settings.labs
+        case "store":
+            yield from settings.stores
+
+
+__all__ = ["CHECKS", "Bench", "Check", "Note", "TransferError", "subjects"]

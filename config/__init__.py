@@ -1,0 +1,1 @@
+"""What an installation was told: its settings, its secrets, its logs, and which implementations it uses."""

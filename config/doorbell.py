@@ -1,0 +1,69 @@
+"""Rings the workers by a task's name, so that nobody who rings has to import them.
+
+A ring means "have a look" and carries one value, usually an id.  It is a courtesy: what is due stands in the
+ledger, and the workers' own sweep finds it within a minute.  So a broker that is down never fails the
+caller; `reach` is for `alyx-transfer doctor`, which wants to know.  With `memory://` the ring is heard only
+inside this process.
+"""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from config.sections import without_password
+from transfer.errors import BrokerUnreachable
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+_PATIENCE = 2  # seconds; whoever rings is a person at a prompt or a worker with better things to do
+
+
+def ring(broker_url: str, task_name: str, argument: str | int, *, queue: str | None = None) -> bool:
+    """Ask the workers to run `task_name(argument)`; False when the broker could not be reached.
+
+    `queue` is the lab machine's own queue, None for the default one.
+    """
+    from kombu.exceptions import OperationalError
+
+    try:
+        _producer(broker_url).send_task(
+            task_name, args=[argument], queue=queue, retry=False, ignore_result=True
+        )
+    except (OperationalError, OSError, KeyError, ImportError):
+        return False
+    return True
+
+
+def reach(broker_url: str) -> None:
+    """Connect to the broker once.  Raises `BrokerUnreachable`."""
+    from kombu import Connection
+    from kombu.exceptions import OperationalError
+
+    try:
+        with Connection(
+            broker_url, connect_timeout=_PATIENCE, transport_options=_options(broker_url)
+        ) as line:
+            line.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=_PATIENCE)
+    except (OperationalError, OSError, KeyError, ImportError) as error:
+        where = without_password(broker_url)
+        raise BrokerUnreachable(f"no answer from the broker ({type(error).__name__})", to=where) from error
+
+
+@lru_cache(maxsize=4)
+def _producer(broker_url: str) -> "Celery":
+    from celery import Celery
+
+    app = Celery("alyx-transfer-doorbell", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        broker_connection_timeout=_PATIENCE,
+        broker_connection_retry=False,
+        broker_transport_options=_options(broker_url),
+        task_ignore_result=True,
+    )
+    return app
+
+
+def _options(broker_url: str) -> dict[str, Any]:
+    if broker_url.startswith(("redis://", "rediss://")):
+        return {"socket_connect_timeout": _PATIENCE, "socket_timeout": _PATIENCE, "max_retries": 0}
+    return {}

@@ -1,0 +1,89 @@
+"""Reads the one secret the program itself needs: the password or the token for Alyx.
+
+A secret comes from the environment or from a file that only its owner can read.  It is a `SecretStr`
+from the moment it is read, so printing or logging it shows asterisks.  Keys and passwords of a store
+belong to its transport's own options and are read there.
+"""
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from config.problems import Wrong
+from transfer.errors import CatalogLoginRefused
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credential:
+    """Who we are for Alyx: exactly one of `password` and `token` is set."""
+
+    user: str
+    password: SecretStr | None = None
+    token: SecretStr | None = None
+
+
+def check_private(path: Path) -> None:
+    """Refuse a secrets file that is missing, empty or readable by others (POSIX only).  Raises `Wrong`."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise Wrong(
+            f"{path} cannot be used ({(error.strerror or type(error).__name__).lower()})",
+            "Write the secret into it, readable for its owner only (mode 0600).",
+        ) from error
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size == 0:
+        raise Wrong(f"{path} is empty or not a file", "Write the secret into it.")
+    check_mode(path)
+    if not os.access(path, os.R_OK):
+        raise Wrong(f"{path} cannot be read by this account", "Make the worker's account its owner.")
+
+
+def check_mode(path: Path) -> None:
+    """Refuse a file with secrets that others can read (POSIX only).  Raises `Wrong`."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name == "posix" and mode & 0o077:
+        raise Wrong(f"{path} can be read by others (mode {mode:04o})", f"Run: chmod 600 {path}")
+
+
+def read_password(path: Path, *, user: str) -> Credential:
+    """The password is the file's first line."""
+    lines = _text(path).splitlines()
+    if not lines or not lines[0]:
+        raise CatalogLoginRefused("the password file has no first line", to=path)
+    return Credential(user=user, password=SecretStr(lines[0]))
+
+
+def read_token(path: Path, *, user: str) -> Credential:
+    """The token of `user` from a file as the ONE library keeps it, or from a file with just the token.
+
+    ONE writes `~/.one/.<host>`, a JSON object whose `TOKEN` maps each user to `{"token": "<40 hex digits>"}`.
+    """
+    text = _text(path).strip()
+    token = _token_of(text, user) if text.startswith("{") else text
+    if not token or any(letter.isspace() for letter in token):
+        raise CatalogLoginRefused(
+            f"no token for user {user} in the token file",
+            to=path,
+            do="Log in once with ONE as this user, or correct alyx.user or alyx.token_file.",
+        )
+    return Credential(user=user, token=SecretStr(token))
+
+
+def _token_of(text: str, user: str) -> str | None:
+    try:
+        known = json.loads(text).get("TOKEN") or {}
+        token = (known.get(user) or {}).get("token")
+    except (ValueError, AttributeError):
+        return None
+    return token if isinstance(token, str) else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogLoginRefused("the file with the secret cannot be read", to=path) from error

@@ -1,0 +1,232 @@
+"""The sections of the config and their keys, each with its default and its check.
+
+A validator raises `Wrong`: what is wrong and what to do.  docs/configuration.md lists every key, and a test
+keeps it so.  Reading the file and the environment is in `settings`; nothing here connects to anything.
+"""
+
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    SerializeAsAny,
+    model_validator,
+)
+
+from config import places
+from config.problems import Wrong, did_you_mean
+from config.secrets import check_private
+from transfer.planning import Limits
+from transfer.retries import Patience
+
+
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Wrong(f'must be a web address, not "{url}"', "Write https:// and the host's name.")
+    if parts.username or parts.password:
+        raise Wrong("must not contain a user or password", "Use alyx.user and alyx.password_file.")
+    return url.rstrip("/")
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise Wrong(f'must be an absolute path, not "{path}"', "Write the whole path.")
+    return path
+
+
+def _from_home(path: object) -> object:
+    return Path(path).expanduser() if isinstance(path, str) and path.startswith("~") else path
+
+
+def _private(path: Path) -> Path:
+    check_private(path)
+    return path
+
+
+def _one_name(name: str) -> str:
+    if name in {"", ".", ".."} or {"/", "\\"} & set(name):
+        raise Wrong(f'must be the bare name of a file, not "{name}"', 'Write for example "raw_session.flag".')
+    return name
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise Wrong(f'is no time zone: "{name}"', did_you_mean(name, available_timezones()))
+    return name
+
+
+def _database(url: str) -> str:
+    parts = urlsplit(url)
+    known = parts.scheme.split("+")[0]
+    if known not in {"sqlite", "postgresql"}:
+        raise Wrong(
+            "must begin with sqlite:/// or postgresql://", 'Write for example "sqlite:////srv/ledger.sqlite".'
+        )
+    file = parts.path.removeprefix("/")
+    if known == "sqlite" and not (Path(file).is_absolute() or PurePosixPath(file).is_absolute()):
+        raise Wrong(
+            "must name its file from the root", "Write four slashes: sqlite:////srv/transfer/ledger.sqlite"
+        )
+    return url
+
+
+def _broker(url: str) -> str:
+    if "://" not in url:
+        raise Wrong("must be a broker's address", 'Write for example "memory://" or "redis://localhost/0".')
+    return url
+
+
+Absolute = Annotated[Path, BeforeValidator(_from_home), AfterValidator(_absolute)]
+Private = Annotated[Path, BeforeValidator(_from_home), AfterValidator(_absolute), AfterValidator(_private)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """One table of the file.  Unknown keys are refused: they are misspelt ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Alyx(Section):
+    """Where Alyx is and who we are there."""
+
+    url: Annotated[str, AfterValidator(_web_address)]
+    user: Name
+    password: SecretStr | None = None
+    password_file: Private | None = None
+    token_file: Private | None = None
+    requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 500
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        given = [key for key in ("password", "password_file", "token_file") if getattr(self, key) is not None]
+        if not given:
+            raise Wrong(
+                "no password and no token",
+                "Set password_file or token_file, or the environment variable ALYX_TRANSFER_ALYX__PASSWORD.",
+            )
+        if len(given) > 1:
+            raise Wrong(f"{' and '.join(given)} are both set", "Keep one of them.")
+        return self
+
+
+class Ledger(Section):
+    """The database that is the queue and the record."""
+
+    url: Annotated[str, AfterValidator(_database), Field(repr=False)] = Field(
+        default_factory=lambda: f"sqlite:///{places.ledger_file()}"
+    )
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password, for people."""
+        return without_password(self.url)
+
+
+class Broker(Section):
+    """Who carries the doorbell's ring to the workers."""
+
+    url: Annotated[str, AfterValidator(_broker), Field(repr=False)] = "memory://"
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password, for people."""
+        return without_password(self.url)
+
+
+class Journey(Section):
+    """How the work is cut up, leased and repeated."""
+
+    lease_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
+    sweep_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    batch_files: Annotated[int, Field(ge=1)] = 400
+    batch_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(4 * 1024**3)
+    large_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(1024**3)
+    register_chunk: Annotated[int, Field(ge=1, le=50)] = 50
+    tries: Annotated[int, Field(ge=1, le=100)] = 8
+    first_wait_seconds: Annotated[int, Field(ge=1)] = 30
+    longest_wait_seconds: Annotated[int, Field(ge=1)] = 7200
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.first_wait_seconds > self.longest_wait_seconds:
+            raise Wrong(
+                "first_wait_seconds is above longest_wait_seconds", "Lower the first or raise the last."
+            )
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(files=self.batch_files, bytes=int(self.batch_bytes), large_bytes=int(self.large_bytes))
+
+    @property
+    def patience(self) -> Patience:
+        first, longest = (
+            timedelta(seconds=self.first_wait_seconds),
+            timedelta(seconds=self.longest_wait_seconds),
+        )
+        return Patience(tries=self.tries, first_wait=first, longest_wait=longest)
+
+
+class Logs(Section):
+    """What is written to standard error.  `auto` is text on a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class Lab(Section):
+    """One lab's data folder and how its work is found.  The table's name is the lab's name in Alyx."""
+
+    repository: Name
+    root: Absolute
+    store: Name
+    work: Literal["alyx", "disk"]
+    incumbent: bool = False
+    complete: Literal["flag", "quiet"] = "flag"
+    flag: Annotated[str, AfterValidator(_one_name)] = "raw_session.flag"
+    quiet_minutes: Annotated[float, Field(ge=0)] = 10
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+class Store(Section):
+    """A central store.  The table's name is the repository's name in Alyx; `options` are its transport's."""
+
+    transport: str
+    options: SerializeAsAny[BaseModel]
+
+
+class Settings(Section):
+    """The whole config, checked.  `origin` is the file it came from."""
+
+    origin: Path
+    alyx: Alyx
+    ledger: Ledger
+    broker: Broker
+    journey: Journey
+    logs: Logs
+    labs: dict[str, Lab]
+    stores: dict[str, Store]
+
+
+def without_password(url: str) -> str:
+    """The URL with `***` in place of a password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{place}"))

@@ -1,0 +1,136 @@
+"""The last write of a journey: RECORDED, with its receipt, the copy's new truth and the hour's sum.
+
+All in one guarded transaction, so a receipt exists exactly for the arrivals that count.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from transfer.ledger.guarded import Guarded, Move
+from transfer.ledger.tables import copies, hours, receipts
+from transfer.model import Item
+from transfer.status import Condition, Proof, Status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """One item whose central record was announced and read back at `read_back_at`."""
+
+    item: Item
+    read_back_at: datetime
+
+
+_ARRIVED = (
+    update(copies)
+    .where(copies.c.id == bindparam("_id"))
+    .values(
+        proved_md5=bindparam("_md5"),
+        proved_size=bindparam("_size"),
+        proof=bindparam("_proof"),
+        proved_at=bindparam("_proved_at"),
+        announced=True,
+        pending_at=None,
+        condition=Condition.PRESENT,
+    )
+)
+
+
+def recorded(tx: Guarded, arrivals: Sequence[Arrival]) -> list[Item]:
+    """Close items as RECORDED; answers those that were still ours."""
+    moved = tx.move([Move(item=one.item, became=Status.RECORDED, proof=one.item.proof) for one in arrivals])
+    ours = {item.id for item in moved}
+    facts = [one for one in arrivals if one.item.id in ours]
+    if not facts:
+        return []
+    tx.connection.execute(
+        _ARRIVED,
+        [
+            {
+                "_id": one.item.copy,
+                "_md5": one.item.md5,
+                "_size": one.item.size,
+                "_proof": one.item.proof,
+                "_proved_at": one.item.proved_at or tx.now,
+            }
+            for one in facts
+        ],
+    )
+    tx.connection.execute(insert(receipts), [_receipt(tx, one) for one in facts])
+    _count(tx, [one.item for one in facts], "arrived")
+    return moved
+
+
+def _receipt(tx: Guarded, one: Arrival) -> dict[str, Any]:
+    item = one.item
+    proof = item.proof or Proof.NONE
+    proved_at = item.proved_at or tx.now
+    body = json.dumps(
+        {
+            "dataset": str(item.dataset_uuid),
+            "kind": "arrival",
+            "md5": item.md5,
+            "path": str(item.target_path),
+            "proof": proof,
+            "proved_at": proved_at.isoformat(),
+            "read_back_at": one.read_back_at.isoformat(),
+            "record": str(item.record_uuid),
+            "repository": item.target,
+            "size": item.size,
+            "source": str(item.source_path),
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    return {
+        "copy": item.copy,
+        "item": item.id,
+        "kind": "arrival",
+        "md5": item.md5,
+        "size": item.size,
+        "proof": proof,
+        "proved_at": proved_at,
+        "read_back_at": one.read_back_at,
+        "body": body,
+        "sha256_of_body": hashlib.sha256(body.encode()).hexdigest(),
+    }
+
+
+def _count(tx: Guarded, items: Sequence[Item], outcome: str) -> None:
+    hour = tx.now.replace(minute=0, second=0, microsecond=0)
+    files: Counter[tuple[str, str]] = Counter()
+    sizes: Counter[tuple[str, str]] = Counter()
+    seconds: Counter[tuple[str, str]] = Counter()
+    for item in items:
+        route = (item.source, item.target)
+        files[route] += 1
+        sizes[route] += item.size
+        seconds[route] += round((tx.now - item.created_at).total_seconds())
+    dialect = sqlite if tx.connection.dialect.name == "sqlite" else postgresql
+    for route, count in files.items():
+        row = dialect.insert(hours).values(
+            hour=hour,
+            source=route[0],
+            target=route[1],
+            outcome=outcome,
+            files=count,
+            bytes=sizes[route],
+            seconds=seconds[route],
+        )
+        tx.connection.execute(
+            row.on_conflict_do_update(
+                index_elements=["hour", "source", "target", "outcome"],
+                set_={
+                    "files": hours.c.files + row.excluded.files,
+                    "bytes": hours.c.bytes + row.excluded.bytes,
+                    "seconds": hours.c.seconds + row.excluded.seconds,
+                },
+            )
+        )

@@ -1,0 +1,80 @@
+"""Opening the ledger's database: SQLite for one machine, PostgreSQL for a fleet, the same code.
+
+SQLite runs in WAL mode with `synchronous=FULL`, because a power cut must not take back committed
+intent, and every writing transaction begins IMMEDIATE, so that it waits for the write lock at its start
+instead of failing at its end.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+
+from transfer.errors import LedgerUnavailable, TransferError
+
+Clock = Callable[[], datetime]
+
+_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
+
+
+def open_engine(url: str) -> Engine:
+    """Make an engine for `url`; nothing is connected yet.
+
+    The folder of a SQLite file is made if it is missing.  Raises `LedgerUnavailable` for a URL that names
+    no database we know.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            if parsed.database and parsed.database != ":memory:":
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            return _sqlite(url)
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    except (ArgumentError, ModuleNotFoundError, OSError) as error:
+        raise LedgerUnavailable(f"the ledger cannot be opened ({error})", to=_shown(url)) from error
+
+
+def _shown(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "ledger.url"
+
+
+def _sqlite(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # we emit BEGIN ourselves
+        for pragma in _SQLITE_PRAGMAS:
+            dbapi.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+def database_now(connection: Connection) -> datetime:
+    """The database's clock: leases of many machines must not depend on their own clocks."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)  # SQLite has no clock of its own: it runs in this process
+    moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return moment
+
+
+def unavailable(error: DBAPIError, engine: Engine) -> TransferError:
+    """Translate a database failure once, at the edge."""
+    return LedgerUnavailable(
+        f"the ledger's database failed ({type(error.orig).__name__}: {error.orig})",
+        to=engine.url.render_as_string(hide_password=True),
+    )
+
+
+__all__ = ["Clock", "DBAPIError", "OperationalError", "database_now", "open_engine", "unavailable"]

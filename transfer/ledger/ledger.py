@@ -1,0 +1,412 @@
+"""The ledger: the queue, the memory and the only truth about what is due.
+
+Celery messages are doorbells; what has to be done is asked here.  Claims hand out leases, guarded
+transactions (see `guarded`) are the only way a worker writes, and everything else in this file is one
+short transaction that is right whoever runs it, and however often.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+
+from transfer import planning
+from transfer.errors import TransferError
+from transfer.ledger import rows
+from transfer.ledger.engine import Clock, database_now, unavailable
+from transfer.ledger.guarded import Guarded
+from transfer.ledger.leases import Kind, Lease, free, holder_name, release, renew, take
+from transfer.ledger.tables import batches, copies, datasets, endpoints, events, items, ledger, sessions
+from transfer.model import Batch, Item, Lab, Route, Session, SessionKey
+from transfer.planning import Batching
+from transfer.status import Status
+
+_PLAN_AT_ONCE = 20_000
+_ALYX = "alyx"  # the endpoint that every step but planning needs
+
+
+class Ledger:
+    """All writes, each guarded.  `actor` is who we are in the events; `clock` replaces the database's in tests."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        actor: str | None = None,
+        clock: Clock | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.engine = engine
+        self.actor = actor or f"worker:{holder_name()}"
+        self._clock = clock
+        self._monotonic = monotonic
+
+    # ---- transactions
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One committed transaction; database failures leave as `LedgerUnavailable`."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise unavailable(error, self.engine) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that takes no write lock."""
+        try:
+            with self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
+                yield connection
+        except DBAPIError as error:
+            raise unavailable(error, self.engine) from error
+
+    def now(self, connection: Connection) -> datetime:
+        return self._clock() if self._clock else database_now(connection)
+
+    @contextmanager
+    def guarded(self, lease: Lease) -> Iterator[Guarded]:
+        """A lease holder's transaction.  Raises `LostRace` before anything is written."""
+        lease.ensure()
+        begun = lease.begin_renewal()
+        with self.writing() as connection:
+            now = self.now(connection)
+            renew(connection, lease, now)
+            yield Guarded(connection, now=now, actor=self.actor, lease=lease)
+        lease.renewed(begun)
+
+    @contextmanager
+    def unguarded(self) -> Iterator[Guarded]:
+        """The same writes for a person's action or a sweep, which hold no lease."""
+        with self.writing() as connection:
+            yield Guarded(connection, now=self.now(connection), actor=self.actor, lease=None)
+
+    def heartbeat(self, lease: Lease, moved: int = 0) -> None:
+        """Renew, and for a batch add the bytes moved since the last beat: progress and liveness in one write."""
+        begun = lease.begin_renewal()
+        with self.writing() as connection:
+            renew(connection, lease, self.now(connection))
+            if moved and lease.kind == "batch":
+                connection.execute(
+                    update(batches)
+                    .where(batches.c.id == lease.subject)
+                    .values(bytes_moved=batches.c.bytes_moved + moved)
+                )
+        lease.renewed(begun)
+
+    # ---- who we are
+
+    def identity(self) -> tuple[UUID, int]:
+        """This ledger's uuid and epoch; drawn at the first call."""
+        with self.writing() as connection:
+            row = connection.execute(select(ledger)).first()
+            if row is None:
+                connection.execute(
+                    insert(ledger).values(uuid=uuid4(), epoch=1, mirrored_event=0, watermarks={})
+                )
+                row = connection.execute(select(ledger)).one()
+            return row.uuid, row.epoch
+
+    def last_event(self) -> int:
+        with self.reading() as connection:
+            return connection.scalar(select(func.max(events.c.id))) or 0
+
+    def watermark(self, name: str) -> str | None:
+        with self.reading() as connection:
+            marks: dict[str, str] = connection.scalar(select(ledger.c.watermarks)) or {}
+        return marks.get(name)
+
+    def set_watermark(self, name: str, value: str | None) -> None:
+        """Remember `value` under `name`; None forgets it."""
+        self.identity()
+        with self.writing() as connection:
+            marks: dict[str, str] = dict(connection.scalar(select(ledger.c.watermarks)) or {})
+            marks.pop(name, None)
+            if value is not None:
+                marks[name] = value
+            connection.execute(update(ledger).values(watermarks=marks))
+
+    def moment(self) -> datetime:
+        """Now, by the ledger's clock."""
+        with self.reading() as connection:
+            return self.now(connection)
+
+    # ---- sessions
+
+    def saw_session(self, key: SessionKey, lab: Lab, *, eid: UUID | None = None) -> int:
+        """Make sure the session has a row; answers its id.  A new one is not due yet."""
+        with self.writing() as connection:
+            found = connection.scalar(
+                select(sessions.c.id).where(sessions.c.source == key.source, sessions.c.path == str(key.path))
+            )
+            if found is not None:
+                return int(found)
+            made = connection.execute(
+                insert(sessions).values(
+                    source=key.source,
+                    path=str(key.path),
+                    lab=lab.name,
+                    subject=key.subject,
+                    date=key.date,
+                    number=key.number,
+                    eid=eid,
+                    origin=lab.work,
+                )
+            )
+            assert made.inserted_primary_key is not None
+            return int(made.inserted_primary_key[0])
+
+    def looked_at(self, session: int, look: str, *, due: bool) -> None:
+        """Remember a look at the folder; `due` rings for discover."""
+        with self.writing() as connection:
+            now = self.now(connection)
+            values: dict[str, Any] = {"look": look, "looked_at": now}
+            if due:
+                values["not_before"] = func.coalesce(sessions.c.not_before, now)
+            connection.execute(update(sessions).where(sessions.c.id == session).values(**values))
+
+    def make_due(self, session: int) -> None:
+        """Discover and register the session now (unless it is held)."""
+        with self.writing() as connection:
+            connection.execute(
+                update(sessions).where(sessions.c.id == session).values(not_before=self.now(connection))
+            )
+
+    def claim_session(
+        self, seconds: float, *, sources: Sequence[str] | None = None, only: Sequence[int] | None = None
+    ) -> tuple[Lease, Session] | None:
+        """Lease one due session, the longest waiting first."""
+        with self.writing() as connection:
+            now = self.now(connection)
+            due = [
+                sessions.c.not_before <= now,
+                sessions.c.hold.is_(None),
+                free(sessions, now),
+                ~_kept_back(sessions.c.source, now),
+                ~_kept_back(_ALYX, now),
+            ]
+            if sources is not None:
+                due.append(sessions.c.source.in_(sources))
+            if only is not None:
+                due.append(sessions.c.id.in_(only))
+            row = connection.execute(
+                select(sessions)
+                .where(*due)
+                .order_by(sessions.c.not_before, sessions.c.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            ).first()
+            if row is None:
+                return None
+            lease = self._take(connection, "session", row.id, seconds, now)
+            return (lease, rows.session(row)) if lease else None
+
+    def _take(
+        self, connection: Connection, kind: Kind, subject: int | str, seconds: float, now: datetime
+    ) -> Lease | None:
+        lease = Lease(kind, subject, seconds=seconds, monotonic=self._monotonic)
+        return lease if take(connection, lease, now) else None
+
+    def release(self, lease: Lease) -> None:
+        """Give the claim back; a batch without open items is closed."""
+        with self.writing() as connection:
+            release(connection, lease)
+            if lease.kind == "batch":
+                _close_empty(connection, batches.c.id == lease.subject)
+
+    # ---- planning
+
+    def plan(self, route: Route, batching: Batching, *, only: Sequence[int] | None = None) -> list[int]:
+        """Put the route's REGISTERED items into batches; answers the new batches' ids.
+
+        `only` limits it to items of those sessions.  Two planners at once are harmless: each item moves once.
+        """
+        with self.unguarded() as tx:
+            due = [
+                items.c.status == Status.REGISTERED,
+                items.c.open == 1,
+                items.c.hold.is_(None),
+                items.c.batch.is_(None),
+                items.c.not_before <= tx.now,
+                copies.c.repository == route.target,
+                sessions.c.source == route.source,
+            ]
+            if only is not None:
+                due.append(sessions.c.id.in_(only))
+            query = rows.ITEMS.where(*due).order_by(items.c.id).limit(_PLAN_AT_ONCE)
+            locked = query.with_for_update(of=items, skip_locked=True)
+            found = [rows.item(row) for row in tx.connection.execute(locked)]
+            return [_open_batch(tx, route, planned.items) for planned in batching(found)]
+
+    # ---- batches
+
+    def claim_batch(
+        self,
+        seconds: float,
+        *,
+        sources: Sequence[str] | None = None,
+        only: Sequence[int] | None = None,
+    ) -> tuple[Lease, Batch] | None:
+        """Lease one batch that has due items: by priority, then the oldest."""
+        with self.writing() as connection:
+            now = self.now(connection)
+            due = [
+                batches.c.open == 1,
+                free(batches, now),
+                or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
+                batches.c.cancel_at.is_(None),
+                ~_kept_back(batches.c.target, now),
+                ~_kept_back(batches.c.source, now),
+                ~_kept_back(_ALYX, now),
+                exists().where(_due_item(now), items.c.batch == batches.c.id),
+            ]
+            if sources is not None:
+                due.append(batches.c.source.in_(sources))
+            if only is not None:
+                due.append(batches.c.id.in_(only))
+            row = connection.execute(
+                select(batches)
+                .where(*due)
+                .order_by(batches.c.priority.desc(), batches.c.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            ).first()
+            if row is None:
+                return None
+            lease = self._take(connection, "batch", row.id, seconds, now)
+            return (lease, rows.batch(row)) if lease else None
+
+    def due_items(self, batch: int) -> list[Item]:
+        """The batch's items whose time has come."""
+        with self.reading() as connection:
+            now = self.now(connection)
+            found = connection.execute(
+                rows.ITEMS.where(items.c.batch == batch, _due_item(now)).order_by(items.c.id)
+            )
+            return [rows.item(row) for row in found]
+
+    def session_items(self, session: int, *statuses: Status) -> list[Item]:
+        """The session's open, unheld items that stand at one of `statuses`."""
+        with self.reading() as connection:
+            found = connection.execute(
+                rows.ITEMS.where(
+                    datasets.c.session == session,
+                    items.c.open == 1,
+                    items.c.hold.is_(None),
+                    items.c.status.in_(statuses),
+                ).order_by(items.c.id)
+            )
+            return [rows.item(row) for row in found]
+
+    def postpone(self, lease: Lease, *, at: datetime, error: TransferError) -> None:
+        """Try the whole batch or session again not before `at`."""
+        table = sessions if lease.kind == "session" else batches
+        with self.guarded(lease) as tx:
+            tx.connection.execute(
+                update(table)
+                .where(table.c.id == lease.subject)
+                .values(not_before=at, tries=table.c.tries + 1, error=error.code, error_text=error.sentence)
+            )
+            tx.log(lease.kind, [(lease.subject, "postponed", None, None, error.sentence)])
+
+    def hold_session(self, lease: Lease, error: TransferError, *, because: str = "") -> None:
+        """Put the session in a person's hands."""
+        with self.guarded(lease) as tx:
+            tx.connection.execute(
+                update(sessions)
+                .where(sessions.c.id == lease.subject)
+                .values(hold=error.name, hold_text=because + error.sentence, error=error.code)
+            )
+            tx.log("session", [(lease.subject, "held", None, None, error.sentence)])
+
+    def went_well(self, lease: Lease) -> None:
+        """The batch made progress: earlier failures of the whole batch no longer count."""
+        with self.guarded(lease) as tx:
+            tx.connection.execute(
+                update(batches)
+                .where(batches.c.id == lease.subject, batches.c.tries > 0)
+                .values(tries=0, error=None, error_text=None, not_before=None)
+            )
+
+    def tries(self, lease: Lease) -> int:
+        """How often the batch or session as a whole has failed in a row."""
+        table = sessions if lease.kind == "session" else batches
+        with self.reading() as connection:
+            return connection.scalar(select(table.c.tries).where(table.c.id == lease.subject)) or 0
+
+    def source_of(self, lease: Lease) -> str:
+        """The lab repository that the leased session or batch belongs to."""
+        table = sessions if lease.kind == "session" else batches
+        with self.reading() as connection:
+            return str(connection.scalar(select(table.c.source).where(table.c.id == lease.subject)))
+
+    def close_empty_batches(self) -> None:
+        """Close every batch whose items all reached an end."""
+        with self.writing() as connection:
+            _close_empty(connection, batches.c.open == 1)
+
+
+def _due_item(now: datetime) -> ColumnElement[bool]:
+    return and_(items.c.open == 1, items.c.hold.is_(None), items.c.not_before <= now)
+
+
+def _kept_back(name: Any, now: datetime) -> ColumnElement[bool]:
+    return exists().where(
+        endpoints.c.name == name, or_(endpoints.c.paused_by.is_not(None), endpoints.c.retry_at > now)
+    )
+
+
+def _open_batch(tx: Guarded, route: Route, members: Sequence[Item]) -> int:
+    made = tx.connection.execute(
+        insert(batches).values(
+            source=route.source,
+            target=route.target,
+            transport=route.transport,
+            files=len(members),
+            bytes=sum(item.size for item in members),
+        )
+    )
+    assert made.inserted_primary_key is not None
+    batch = int(made.inserted_primary_key[0])
+    join_batch(tx, batch, members)
+    return batch
+
+
+def join_batch(tx: Guarded, batch: int, members: Sequence[Item]) -> None:
+    """REGISTERED -> PLANNED: the target path carries the dataset's uuid."""
+    tx.connection.execute(
+        update(copies).where(copies.c.id == bindparam("_id")).values(path=bindparam("_path")),
+        [{"_id": item.copy, "_path": str(planning.target_path(item))} for item in members],
+    )
+    tx.connection.execute(
+        update(items)
+        .where(items.c.id == bindparam("_id"), items.c.status == Status.REGISTERED)
+        .values(status=Status.PLANNED, batch=batch, since=tx.now, partial=None, attempt=None, proof=None),
+        [{"_id": item.id} for item in members],
+    )
+    tx.log("item", [(item.id, "moved", Status.REGISTERED, Status.PLANNED, None) for item in members])
+
+
+def _close_empty(connection: Connection, which: ColumnElement[bool]) -> None:
+    connection.execute(
+        update(batches)
+        .where(which, batches.c.open == 1, ~exists().where(items.c.batch == batches.c.id, items.c.open == 1))
+        .values(open=None)
+    )

@@ -1,0 +1,57 @@
+"""A lease's heartbeat: a thread that renews it while its holder waits for bytes, hashes or answers.
+
+Each beat also writes down how many bytes have moved since the last, so that progress and liveness are the
+same write.  When a beat learns that the lease is lost it stops; the holder notices by its own clock
+(`Lease.ensure`) before its next outside effect.  Pausing the process pauses the heart as well.
+"""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from transfer.errors import LostRace, TransferError
+from transfer.ledger.ledger import Ledger
+from transfer.ledger.leases import Lease
+
+_BEATS_PER_LEASE = 5
+
+
+class Pulse:
+    """Beats while its `with` lasts."""
+
+    def __init__(self, ledger: Ledger, lease: Lease) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._moved = 0
+        self._thread = threading.Thread(target=self._run, name=f"pulse-{lease.token}", daemon=True)
+
+    def moved(self, count: int) -> None:
+        """Bytes moved since the last call; from any thread."""
+        with self._lock:
+            self._moved += count
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._lease.seconds / _BEATS_PER_LEASE):
+            try:
+                self._ledger.heartbeat(self._lease, self._taken())
+            except LostRace:
+                return
+            except TransferError:
+                continue  # the database is away for a moment: the lease itself decides how long we may act
+
+    def _taken(self) -> int:
+        with self._lock:
+            taken, self._moved = self._moved, 0
+        return taken

@@ -1,0 +1,117 @@
+"""publish: bring the proved bytes under their final name, so that no reader and no late worker can see others.
+
+The order is the protocol (docs/architecture.md, "publish protocol"): the VERIFIED fact is committed
+under the lease, Alyx is read again, then the *fence* removes every other partial of the dataset, then the
+rename.  The rename's source is the fencing token: a worker that was overtaken renames nothing, because
+its partial is gone.  A missing partial is no failure by itself: the final name is hashed, and equal bytes
+count as published.
+"""
+
+from collections.abc import Sequence
+
+from transfer.errors import ArrivedDamaged, StoredFileMissing, TransferError
+from transfer.ledger.guarded import Move
+from transfer.model import Item
+from transfer.paths import old_name, parse_partial
+from transfer.status import Status
+from transfer.steps.record import hash_moved
+from transfer.steps.verify import prove
+from transfer.steps.work import BatchWork, Failure, by_hundred, read_again, rediscover, withdraw
+from transfer.transports.base import Published, Rename
+
+
+def publish(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
+    """VERIFIED -> PUBLISHED, a hundred at a time."""
+    failures: list[Failure] = []
+    for some in by_hundred(items):
+        failures += _publish(work, some)
+    return failures
+
+
+def _publish(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
+    work.ensure()
+    same, differ, failures = read_again(work, items)
+    withdraw(work, differ)
+    failures += rediscover([fresh.item for fresh in differ], hash_moved)
+    fenced, unfenced = _fence(work, [fresh.item for fresh in same])
+    failures += unfenced
+    _keep_old_copies(work, fenced)
+    published, refused = _rename(work, fenced)
+    failures += refused
+    with work.ledger.guarded(work.lease) as tx:
+        tx.move([Move(item=item, became=Status.PUBLISHED, proof=item.proof) for item in published])
+    return failures
+
+
+def _fence(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
+    """Remove every other partial of these datasets; an item whose fence could not be built goes no further."""
+    mine = {item.uuid: item for item in items}
+    folders = sorted({item.store_path.parent for item in items})
+    victims = []
+    for stored in work.transport.list_partials(folders):
+        parsed = parse_partial(stored.path.name)
+        item = mine.get(parsed[0]) if parsed else None
+        if (
+            item is not None
+            and stored.path != item.partial_path
+            and stored.path.parent == item.store_path.parent
+        ):
+            victims.append((item, stored.path))
+    work.ensure()
+    refused = {
+        victims[failed.key][0].id: failed.error
+        for failed in work.transport.remove([path for _, path in victims])
+    }
+    return (
+        [item for item in items if item.id not in refused],
+        [Failure(item=item, error=refused[item.id]) for item in items if item.id in refused],
+    )
+
+
+def _keep_old_copies(work: BatchWork, items: Sequence[Item]) -> None:
+    """Link a good copy that is about to be replaced under its `.old` name, where the store can."""
+    if not work.transport.capabilities.hard_links:
+        return
+    for item in items:
+        if item.stored_md5 and item.stored_md5 != item.md5:
+            work.ensure()
+            work.transport.link(
+                item.store_path, item.store_path.with_name(old_name(item.uuid, item.stored_md5))
+            )
+
+
+def _rename(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
+    known = {item.id: item for item in items}
+    renames = [
+        Rename(key=item.id, partial=item.partial_path, final=item.store_path)
+        for item in items
+        if item.partial
+    ]
+    published: list[Item] = []
+    failures: list[Failure] = []
+    look_again = [item for item in items if not item.partial]
+    work.ensure()
+    for outcome in work.transport.publish(_ensured(work, renames)):
+        item = known[outcome.key]
+        if isinstance(outcome, Published):
+            published.append(item)
+        elif isinstance(outcome.error, StoredFileMissing):
+            look_again.append(item)
+        else:
+            failures.append(Failure(item=item, error=outcome.error))
+    for item, digest, error in prove(work, [(item, item.store_path) for item in look_again]):
+        if digest is not None and digest.md5 == item.md5:
+            published.append(item)
+        else:
+            failures.append(Failure(item=item, error=error or _other_bytes(item), back_to=Status.PLANNED))
+    return published, failures
+
+
+def _ensured(work: BatchWork, renames: Sequence[Rename]):  # type: ignore[no-untyped-def]
+    for rename in renames:
+        work.ensure()
+        yield rename
+
+
+def _other_bytes(item: Item) -> TransferError:
+    return ArrivedDamaged("the final name does not hold the bytes we verified", to=item.store_path)

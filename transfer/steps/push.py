@@ -1,0 +1,150 @@
+"""push: bring the bytes to this attempt's partial beside the target, hashed as they are read.
+
+PROMISES
+- the partial's name (random attempt id) is committed before it is opened, and no attempt writes
+  another's partial;
+- what already stands under the final name with the registered hash is adopted, zero bytes sent;
+- what Alyx announces although the stored bytes are not its hash's is withdrawn before anything is sent;
+- a source whose bytes are no longer those registered goes back to be discovered, at no cost in tries.
+
+After a lost connection the files that were not yet sent go again on a fresh connection, at most three
+times, each time under a new partial name: the server may still be writing what the dead one sent.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from transfer.errors import ConnectionLost, SourceChanged, TransferError
+from transfer.ledger.guarded import Move
+from transfer.model import Item
+from transfer.paths import partial_name
+from transfer.status import Status
+from transfer.steps import coexistence
+from transfer.steps.record import hash_moved
+from transfer.steps.verify import prove
+from transfer.steps.work import BatchWork, Failure, Fresh, by_hundred, read_again, rediscover, withdraw
+from transfer.transports.base import Failed, Upload
+
+_CONNECTIONS = 3  # fresh connections for one batch
+_INTENTS = 64  # partial names committed at once; at most so many are named and not yet opened
+_SENT = 64  # sent files written down at once
+
+
+def push(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
+    """PLANNED -> SENT (or, adopted, -> VERIFIED)."""
+    failures: list[Failure] = []
+    to_send: list[Item] = []
+    for some in by_hundred(items):
+        work.ensure()
+        same, differ, gone = read_again(work, some)
+        withdraw(work, differ)
+        failures += gone + rediscover([fresh.item for fresh in differ], hash_moved)
+        to_send += _adopt(work, same)
+    return failures + _send(work, to_send)
+
+
+def _adopt(work: BatchWork, fresh: Sequence[Fresh]) -> list[Item]:
+    """Take over what stands there already; answers what must be sent."""
+    stored = work.transport.stat([found.item.store_path for found in fresh])
+    there = [
+        found for found, file in zip(fresh, stored, strict=True) if file and file.size == found.item.size
+    ]
+    right = {
+        item.id: seen
+        for item, seen, _ in prove(work, [(found.item, found.item.store_path) for found in there])
+        if seen is not None and seen.md5 == item.md5
+    }
+    withdraw(work, [found for found in fresh if found.item.id not in right])
+    adopted = [found.item for found in fresh if found.item.id in right]
+    if adopted:
+        why = "the store holds these bytes already"
+        with work.ledger.guarded(work.lease) as tx:
+            sent = tx.move([Move(item=item, became=Status.SENT, why=why) for item in adopted])
+            tx.move(
+                [
+                    Move(
+                        item=replace(item, status=Status.SENT),
+                        became=Status.VERIFIED,
+                        proof=right[item.id].proof,
+                    )
+                    for item in sent
+                ]
+            )
+    return [found.item for found in fresh if found.item.id not in right]
+
+
+def _send(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
+    failures: list[Failure] = []
+    coexistence.set_pending(work, items)
+    waiting = list(items)
+    for connection in range(_CONNECTIONS):
+        attempt = work.lease.token if connection == 0 else secrets.token_hex(4)
+        lost: list[Failure] = []
+        for failure in _send_once(work, waiting, attempt):
+            (lost if isinstance(failure.error, ConnectionLost) else failures).append(failure)
+        waiting = [failure.item for failure in lost]
+        if not waiting:
+            return failures
+    return failures + lost
+
+
+def _send_once(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator[Failure]:
+    """One connection's worth of sending."""
+    known = {item.id: item for item in items}
+    done: list[Item] = []
+    for outcome in work.transport.put(_uploads(work, items, attempt), work.moved):
+        item = known[outcome.key]
+        if isinstance(outcome, Failed):
+            yield _failure(item, outcome.error)
+        elif outcome.md5 != item.md5 or outcome.size != item.size:
+            yield _failure(item, _changed(item))
+        else:
+            done.append(item)
+        if len(done) >= _SENT:
+            _write_sent(work, done, attempt)
+            done = []
+    _write_sent(work, done, attempt)
+
+
+def _uploads(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator[Upload]:
+    """Name partials, commit the names, then hand the files over."""
+    for start in range(0, len(items), _INTENTS):
+        some = [(item, attempt, partial_name(item.uuid, attempt)) for item in items[start : start + _INTENTS]]
+        with work.ledger.guarded(work.lease) as tx:
+            ours = tx.intend(some)
+        for item in ours:
+            work.ensure()
+            yield Upload(
+                key=item.id,
+                source=work.lab.root / item.source_path,
+                partial=item.store_path.with_name(partial_name(item.uuid, attempt)),
+                size=item.size,
+                mtime_ns=item.mtime_ns,
+            )
+
+
+def _write_sent(work: BatchWork, done: Sequence[Item], attempt: str) -> None:
+    if not done:
+        return
+    with work.ledger.guarded(work.lease) as tx:
+        tx.move(
+            [
+                Move(
+                    item=replace(item, attempt=attempt),
+                    became=Status.SENT,
+                    partial=partial_name(item.uuid, attempt),
+                )
+                for item in done
+            ]
+        )
+
+
+def _failure(item: Item, error: TransferError) -> Failure:
+    if isinstance(error, SourceChanged):
+        return Failure(item=item, error=error, back_to=Status.DISCOVERED, burn=0)
+    return Failure(item=item, error=error)
+
+
+def _changed(item: Item) -> TransferError:
+    return SourceChanged("the file no longer holds the bytes that were registered", to=item.source_path)

@@ -1,0 +1,139 @@
+"""One folder of a mounted disk: which place a path has, and what the operating system says about it.
+
+Promises: no place outside the root is ever handed out, not even through a link inside it; the root itself is
+never made; every OSError inside `naming` becomes a `TransferError`.
+
+The surprise: `effect` calls `observe` before and after each outside effect, in pairs such as `opening-partial`
+and `partial-opened`.  The storm tests stop the world there; nothing else uses it.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+from transfer.errors import (
+    EndpointUnreachable,
+    PartialExists,
+    PathTooLong,
+    StoreDenied,
+    StoredFileMissing,
+    StoreFull,
+    StoreRefused,
+    TransferError,
+    UntrustedPath,
+)
+from transfer.paths import refuse_unsafe
+
+HERE = PurePosixPath(".")
+
+Observe = Callable[[str, PurePosixPath], None]
+
+_AWAY = {errno.ESTALE, errno.ENODEV, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT}
+
+
+class Disk:
+    """A root and the files below it."""
+
+    def __init__(self, root: Path, *, folder_mode: int, observe: Observe | None) -> None:
+        self.root = Path(os.path.realpath(root))
+        self._folder_mode = folder_mode
+        self._observe = observe
+
+    def require(self) -> None:
+        """Raises `EndpointUnreachable` if the root is not a folder."""
+        if not self.root.is_dir():
+            self._refuse_rootless()
+
+    def place(self, path: PurePosixPath, *, follow: bool = False) -> Path:
+        """Where `path` is on this machine.  Raises `UntrustedPath` if a link leads it out of the root.
+
+        With `follow` False the last name may be a link: it is replaced or removed, never written through.
+        """
+        if path == HERE:
+            return self.root
+        place: Path = self.root / refuse_unsafe(path)
+        reached = Path(os.path.realpath(place if follow else place.parent))
+        if not reached.is_relative_to(self.root):
+            raise UntrustedPath(
+                "a link inside the store leads out of it", to=place, do="Remove the link from the store."
+            )
+        return place
+
+    def make_folder(self, folder: PurePosixPath) -> None:
+        place = self.place(folder, follow=True)
+        with self.naming(folder):
+            if place.is_dir():
+                return
+            if folder == HERE:
+                self._refuse_rootless()
+            self.make_folder(folder.parent)
+            with self.effect("making-folder", "folder-made", folder), contextlib.suppress(FileExistsError):
+                place.mkdir()
+                self.permit(place, self._folder_mode)
+        self.sync_folder(folder.parent)
+
+    def permit(self, place: Path, mode: int) -> None:
+        now = place.stat().st_mode
+        if stat.S_IMODE(now) & 0o777 != mode:
+            # A share without Unix modes answers EPERM.  Its own rules hold there, and the bytes are there.
+            with contextlib.suppress(PermissionError):
+                place.chmod((stat.S_IMODE(now) & ~0o777) | mode)
+
+    def sync_folder(self, folder: PurePosixPath) -> None:
+        if os.name == "nt":  # Windows cannot open a folder to flush it
+            return
+        with self.naming(folder), self.effect("syncing-folder", "folder-synced", folder):
+            descriptor = os.open(self.root / folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                # Some network file systems do not flush folders; their servers keep renames by themselves.
+                if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
+                    raise
+            finally:
+                os.close(descriptor)
+
+    @contextlib.contextmanager
+    def effect(self, before: str, after: str, path: PurePosixPath) -> Iterator[None]:
+        """Tell the observer before and after; not after a failure."""
+        if self._observe is not None:
+            self._observe(before, path)
+        yield
+        if self._observe is not None:
+            self._observe(after, path)
+
+    @contextlib.contextmanager
+    def naming(self, path: PurePosixPath) -> Iterator[None]:
+        """Translate what the operating system says about a file of the store."""
+        try:
+            yield
+        except OSError as error:
+            raise self._store_error(error, self.root / path) from error
+
+    def _store_error(self, error: OSError, place: Path) -> TransferError:
+        if error.errno in _AWAY or not self.root.is_dir():
+            return EndpointUnreachable("the disk is not there", to=self.root)
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                return StoreFull("no space left at the store", to=place)
+            case errno.EACCES | errno.EPERM | errno.EROFS:
+                return StoreDenied(f"the store denied it ({error.strerror})", to=place)
+            case errno.ENAMETOOLONG:
+                return PathTooLong("the name is too long for the store", to=place)
+            case errno.EEXIST:
+                return PartialExists("a file of that name stands already", to=place)
+            case errno.ENOENT:
+                return StoredFileMissing("no such file at the store", to=place)
+            case _:
+                return StoreRefused(f"the store refused it ({error.strerror})", to=place)
+
+    def _refuse_rootless(self) -> NoReturn:
+        raise EndpointUnreachable(
+            "the store's root is not there",
+            to=self.root,
+            do="Mount the disk or correct its root in the config.",
+        )

@@ -1,0 +1,108 @@
+"""Hashing on the far side: one remote command for many files.
+
+The names go through the command's *input*, ended by NUL, and are absolute: no shell ever sees a byte of them and
+none can be taken for an option.  The command itself is fixed text that every shell reads alike.
+
+Promises: a digest is reported only for a name that was asked for and that the command named in full; anything else
+in its output fails the whole call.  Whether its digests are *true* is not decided here: see `conformance`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from transfer.errors import StoreRefused
+from transfer.transports.base import Algorithm
+from transfer.transports.sftp.carrier import Carrier
+
+PROBE_TIMEOUT = 15.0
+_NAMES_AT_ONCE = 4 << 20  # bytes of names per command: its whole output then fits into the channel's window
+_EMPTY = {
+    "md5": "d41d8cd98f00b204e9800998ecf8427e",
+    "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+}
+_LINE = re.compile(rb"(\\?)((?:[0-9a-f]{32})|(?:[0-9a-f]{64})) [ *]?(/.*)", re.DOTALL)
+_ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
+
+
+@dataclass(frozen=True, slots=True)
+class HashCommand:
+    """A command line that hashes the files named in its input; `end` is what ends a line of its output."""
+
+    line: str
+    end: bytes
+
+
+def _candidates(algorithm: Algorithm) -> tuple[HashCommand, ...]:
+    """GNU coreutils; busybox and older coreutils; BSD and macOS."""
+    return (
+        HashCommand(f"env LC_ALL=C xargs -0 {algorithm}sum -z --", b"\0"),
+        HashCommand(f"env LC_ALL=C xargs -0 {algorithm}sum --", b"\n"),
+        HashCommand(f"env LC_ALL=C xargs -0 {algorithm} -r", b"\n"),
+    )
+
+
+def find_command(carrier: Carrier, algorithm: Algorithm) -> HashCommand | None:
+    """The first command that hashes an empty file right; None where there is no shell or no such command."""
+    for candidate in _candidates(algorithm):
+        try:
+            outcome = carrier.run(candidate.line, b"/dev/null\0", timeout=PROBE_TIMEOUT)
+            digests = dict(read_output(outcome.out, candidate.end))
+        except StoreRefused:
+            return None
+        except ValueError:
+            continue
+        if digests == {b"/dev/null": _EMPTY[algorithm]}:
+            return candidate
+    return None
+
+
+def hash_files(
+    carrier: Carrier, command: HashCommand, places: Sequence[bytes], *, address: str, timeout: float
+) -> Iterator[tuple[bytes, str]]:
+    """The digests of those of `places` that the command could read.
+
+    Raises `StoreRefused` when the command fails or says something else, `ConnectionLost`.
+    """
+    for group in _groups(places):
+        outcome = carrier.run(command.line, b"".join(place + b"\0" for place in group), timeout=timeout)
+        # xargs ends with 123 when a command it ran could not read some of the files.
+        if outcome.status not in (0, 123):
+            raise StoreRefused(f"the hash command ended with {outcome.status}", to=address)
+        try:
+            digests = dict(read_output(outcome.out, command.end))
+        except ValueError as error:
+            raise StoreRefused("the hash command said something else", to=address) from error
+        if not digests.keys() <= set(group):
+            raise StoreRefused("the hash command named files that were not asked for", to=address)
+        yield from digests.items()
+
+
+def read_output(out: bytes, end: bytes) -> Iterator[tuple[bytes, str]]:
+    """Name and digest of each line.  Raises ValueError for a line of another form."""
+    if out and not out.endswith(end):
+        raise ValueError("the last line is not complete")
+    for line in out.split(end)[:-1]:
+        found = _LINE.fullmatch(line)
+        if found is None:
+            raise ValueError("not a digest and an absolute name")
+        escaped, digest, name = found.groups()
+        # GNU md5sum begins a line with a backslash when it had to escape the name.
+        yield (_unescape(name) if escaped else name), digest.decode()
+
+
+def _unescape(name: bytes) -> bytes:
+    return re.sub(rb"\\[\\nr]", lambda found: _ESCAPES[found[0]], name)
+
+
+def _groups(places: Sequence[bytes]) -> Iterator[list[bytes]]:
+    group: list[bytes] = []
+    size = 0
+    for place in places:
+        if group and size + len(place) > _NAMES_AT_ONCE:
+            yield group
+            group, size = [], 0
+        group.append(place)
+        size += len(place) + 1
+    if group:
+        yield group

@@ -1,0 +1,78 @@
+"""What a config may say about an SFTP endpoint.
+
+Promises: nothing here reads a file or opens a connection, and no secret is ever part of a text made from it.
+"""
+
+import base64
+import binascii
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+
+class SftpOptions(BaseModel):
+    """How to reach a store over SFTP.
+
+    The server is known by `host_key` ("ssh-ed25519 AAAA...", the form of a .pub file) or else by the file
+    `known_hosts` (default: the account's own).  We log in with `key`, `agent` or `password`, in this order.
+    Times are in seconds: `timeout` is how long the server may leave a request unanswered, `sync_timeout` a
+    request to flush a file, `hash_timeout` a hash command between two signs of life.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=22, ge=1, le=65535)
+    user: str = Field(min_length=1)
+    root: PurePosixPath
+    key: Path | None = None
+    key_passphrase: SecretStr | None = None
+    agent: bool = False
+    password: SecretStr | None = None
+    known_hosts: Path | None = None
+    host_key: str | None = None
+    connections: int = Field(default=4, ge=1, le=8)
+    connect_timeout: float = Field(default=15.0, gt=0)
+    timeout: float = Field(default=60.0, gt=0)
+    sync_timeout: float = Field(default=600.0, gt=0)
+    hash_command: bool = True
+    hash_timeout: float = Field(default=3600.0, gt=0)
+
+    @property
+    def address(self) -> str:
+        """How the endpoint prints: never with user or password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"sftp://{host}:{self.port}"
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, root: PurePosixPath) -> PurePosixPath:
+        if not root.is_absolute() or ".." in root.parts:
+            raise ValueError("must be an absolute path without '..', as the server sees it")
+        return root
+
+    @field_validator("host_key")
+    @classmethod
+    def _public_key(cls, text: str | None) -> str | None:
+        if text is not None:
+            split_public_key(text)
+        return text
+
+    @model_validator(mode="after")
+    def _some_way_in(self) -> Self:
+        if self.key is None and self.password is None and not self.agent:
+            raise ValueError("one of key, agent or password is needed to log in")
+        return self
+
+
+def split_public_key(text: str) -> tuple[str, bytes]:
+    """The type and the bytes of a public key in the form of a .pub file.  Raises ValueError."""
+    kind, _, rest = text.strip().partition(" ")
+    try:
+        blob = base64.b64decode(rest.split(" ")[0], validate=True)
+    except binascii.Error as error:
+        raise ValueError("must look like 'ssh-ed25519 AAAA...'") from error
+    if not blob.startswith(len(kind).to_bytes(4, "big") + kind.encode()):
+        raise ValueError("must look like 'ssh-ed25519 AAAA...', with the type that is inside the key")
+    return kind, blob
