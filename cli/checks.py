@@ -118,7 +118,7 @@ def broker(bench: Bench, _subject: str) -> str:
 def work(bench: Bench, _subject: str) -> str:
     if not bench.settings.labs or not bench.settings.stores:
         raise Note("the config names no lab or no store: there is nothing to move")
-    return f"{len(bench.settings.labs)} lab(s), {len(bench.settings.stores)} store(s)"
+    return f"from {', '.join(bench.settings.labs)} to {', '.join(bench.settings.stores)}"
 
 
 # ---- Alyx -----------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def lab_root(bench: Bench, subject: str) -> str:
         ) from error
     if not subjects:
         raise Note(f"{root} holds no folder: is this the folder with the subjects?")
-    return f"{root} holds {subjects} folder(s)"
+    return f"{root} holds folders of subjects: {subjects}"
 
 
 # ---- the store ------------------------------------------------------------------------------------

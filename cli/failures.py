@@ -86,13 +86,12 @@ def defect_sentence(error: Exception, state: Path) -> str:
     kind = type(error).__name__
     place = _keep_traceback(error, state) or _keep_traceback(error, Path(tempfile.gettempdir()))
     kept = f"The traceback is in {place}." if place else "The traceback could not be written anywhere."
-    code = errors.Unexpected.code
-    return f"[{code}] alyx-transfer failed unexpectedly ({kind}). {kept} Please report it."
+    return f"alyx-transfer failed unexpectedly ({kind}). {kept} Please report it."
 
 
 def _keep_traceback(error: Exception, folder: Path) -> Path | None:
     now = datetime.now(UTC)
-    file = folder / f"defect-{now:%Y%m%dT%H%M%S}-{os.getpid()}.txt"
+    file = folder / f"defect-{now:%Y%m%dT%H%M%S.%f}-{os.getpid()}.txt"
     text = f"{now.isoformat()}\nPython {sys.version}\n{''.join(traceback.format_exception(error))}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -216,11 +216,14 @@ def _settled(answers: Answers) -> dict[str, str]:
 
 def _store_lines(said: Mapping[str, str]) -> str:
     keys = ("store_host", "store_port", "store_user", "store_root", "store_key", "known_hosts")
-    return "\n".join(
+    lines = [
         f"{key.removeprefix('store_')} = {said[key] if key == 'store_port' else quoted(said[key])}"
         for key in keys
         if key in said
-    )
+    ]
+    if said["transport"] == "sftp" and "store_key" not in said:
+        lines.append("agent = true")
+    return "\n".join(lines)
 
 
 def _applies(question: Question, answers: Answers) -> bool:

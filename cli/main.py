@@ -14,7 +14,7 @@ import typer
 from cli import doctor, failures, init, output
 from cli.failures import Exit
 from cli.invocation import Invocation
-from transfer.errors import TransferError
+from transfer.errors import TransferError, Unexpected
 
 _COMMANDS = (init, doctor)
 
@@ -83,7 +83,8 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person must not see a stack trace
         from config import places
 
-        output.complain(failures.defect_sentence(error, places.state_folder()))
+        told = failures.defect_sentence(error, places.state_folder())
+        output.complain(f"[{Unexpected.code}] {told}")
         return Exit.DEFECT
     return Exit.FINE
 

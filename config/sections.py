@@ -32,7 +32,8 @@ from transfer.retries import Patience
 def _web_address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise Wrong(f'must be a web address, not "{url}"', "Write https:// and the host's name.")
+        shown = without_password(url)
+        raise Wrong(f'must be a web address, not "{shown}"', "Write https:// and the host's name.")
     if parts.username or parts.password:
         raise Wrong("must not contain a user or password", "Use alyx.user and alyx.password_file.")
     return url.rstrip("/")

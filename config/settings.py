@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -40,6 +39,8 @@ _SECTIONS: dict[str, type[Section]] = {
     "logs": Logs,
 }
 _NAMED = ("labs", "stores")
+_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+_PRIVATE_KEY = "key"  # the option of a transport that names a private key's file
 
 Tree = dict[str, Any]
 Place = tuple[str, ...]
@@ -134,7 +135,7 @@ class _Reading:
             Problem(self.origins.get(place, self.origins[()]), ".".join(place), what, do)
             for place, what, do in disagreements(known_labs, known_stores, named=set(stores))
         ]
-        self._check_mode(file, {**sections, **{n: s.options for n, s in known_stores.items()}})
+        self._check_secrets(file, {**sections, **{n: s.options for n, s in known_stores.items()}})
         if self.problems:
             return None
         found: dict[str, Any] = {**sections, "labs": known_labs, "stores": known_stores}
@@ -175,9 +176,20 @@ class _Reading:
             self.wrong(f"stores.{name}.transport", what, do, self.origins.get((*place, "transport")))
             return None
         options = self._section(options_model(kind), place, raw)
-        return Store(transport=kind, options=options) if options else None
+        if options is None:
+            return None
+        key = getattr(options, _PRIVATE_KEY, None)
+        if isinstance(key, Path) and key.is_file():
+            self._check_mode(key, f"stores.{name}.{_PRIVATE_KEY}")
+        return Store(transport=kind, options=options)
 
-    def _check_mode(self, file: Path, sections: Mapping[str, BaseModel | None]) -> None:
+    def _check_mode(self, file: Path, key: str) -> None:
+        try:
+            check_mode(file)
+        except Wrong as wrong:
+            self.wrong(key, f"a secret, but {wrong.what}", wrong.do)
+
+    def _check_secrets(self, file: Path, sections: Mapping[str, BaseModel | None]) -> None:
         """A secret written into the file itself makes the file a secret."""
         overridden = set(self.origins)
         secret = [
@@ -188,10 +200,7 @@ class _Reading:
             if _is_secret(getattr(section, key)) and not {(name, key), ("stores", name, key)} & overridden
         ]
         if secret:
-            try:
-                check_mode(file)
-            except Wrong as wrong:
-                self.wrong(", ".join(secret), f"a secret, but {wrong.what}", wrong.do)
+            self._check_mode(file, ", ".join(secret))
 
 
 def disagreements(
@@ -254,6 +263,4 @@ def _folded(name: str) -> str:
 
 
 def _is_secret(value: object) -> bool:
-    return isinstance(value, SecretStr) or (
-        isinstance(value, str) and "://" in value and urlsplit(value).password is not None
-    )
+    return isinstance(value, SecretStr) or (isinstance(value, str) and bool(_WITH_PASSWORD.search(value)))

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from transfer.errors import LostRace, TransferError
-from transfer.ledger.ledger import Ledger
 from transfer.ledger.leases import Lease
+from transfer.ledger.ledger import Ledger
 
 _BEATS_PER_LEASE = 5
 

@@ -19,8 +19,8 @@ from transfer.catalog.base import Catalog
 from transfer.errors import Cure, LostRace, TransferError, Unexpected
 from transfer.ledger import endpoints
 from transfer.ledger.guarded import Move
-from transfer.ledger.ledger import Ledger
 from transfer.ledger.leases import Lease
+from transfer.ledger.ledger import Ledger
 from transfer.model import Batch, Item, Lab, Route, Session
 from transfer.paths import TypeIndex
 from transfer.planning import Limits
@@ -142,7 +142,7 @@ class Runner:
             return
         except TransferError as error:
             self._whole(lease, error)
-        except Exception as error:  # noqa: BLE001 -- a defect of ours: it must not take the worker down
+        except Exception as error:
             log.exception("defect")
             self._whole(lease, _unexpected(error))
         except KeyboardInterrupt:

@@ -10,6 +10,7 @@ what is going on around the fact:
 So an item is *due* when it is open, not held, not leased, and its time has come.
 """
 
+import itertools
 from enum import StrEnum
 
 
@@ -39,7 +40,7 @@ JOURNEY = (
 ENDS = frozenset({Status.RECORDED, Status.SUPERSEDED, Status.ABANDONED})
 OPEN = frozenset(Status) - ENDS
 
-_FORWARD = frozenset(zip(JOURNEY, JOURNEY[1:], strict=False))
+_FORWARD = frozenset(itertools.pairwise(JOURNEY))
 _BACK = frozenset(
     (here, there)
     for here in JOURNEY[1:-1]

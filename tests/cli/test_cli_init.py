@@ -61,6 +61,15 @@ def test_an_sftp_config_loads_again(told: list[str], file: Path, tmp_path: Path)
 
     store = load(file, {}).stores["flatiron_cortexlab"]
     assert (store.transport, store.options.model_dump()["port"]) == ("sftp", 2222)
+    assert store.options.model_dump()["key"] == key
+
+
+def test_an_sftp_store_without_a_key_uses_the_agent(told: list[str], file: Path) -> None:
+    sftp = ["--transport", "sftp", "--store-host", "store.example.org", "--store-user", "ibl"]
+
+    assert run(file, *told[: told.index("--transport")], *sftp, "--store-root", "/mnt/ibl") == 0
+
+    assert load(file, {}).stores["flatiron_cortexlab"].options.model_dump()["agent"] is True
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")

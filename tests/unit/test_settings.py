@@ -245,6 +245,7 @@ def test_a_secret_is_never_shown(write: Write) -> None:
 
 def test_a_secret_is_not_repeated_in_a_problem(write: Write) -> None:
     text = GOOD.replace('password_file = "{folder}/password"', 'password = ["hunter2"]')
+    text = text.replace("https://alyx", "ftp://me:hunter2@alyx")
     text += '\n[ledger]\nurl = "mysql://me:hunter2@db/ledger"\n'
 
     assert "hunter2" not in "\n".join(problems(write(text)))
@@ -258,6 +259,22 @@ def test_a_password_file_that_others_can_read_is_a_problem(write: Write, tmp_pat
 
     (found,) = problems(file)
     assert f"(mode 0{mode:o}). Run: chmod 600 {tmp_path / 'password'}" in found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_a_private_key_that_others_can_read_is_a_problem(write: Write, tmp_path: Path) -> None:
+    key = tmp_path / "id_ed25519"
+    key.write_text("key")
+    key.chmod(0o644)
+    sftp = f'transport = "sftp"\nhost = "h"\nuser = "u"\nkey = "{key}"'
+    file = write(GOOD.replace('transport = "local"', sftp))
+
+    (found,) = problems(file)
+    assert "stores.flatiron_cortexlab.key: a secret" in found
+    assert f"chmod 600 {key}" in found
+
+    key.chmod(0o600)
+    assert load(file, {})
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")

@@ -7,7 +7,7 @@ from transfer.ledger.engine import open_engine, unavailable
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
 
-__all__ = ["Ledger", "Lease", "open_ledger"]
+__all__ = ["Lease", "Ledger", "open_ledger"]
 
 
 def open_ledger(url: str, *, actor: str | None = None) -> Ledger:

@@ -7,6 +7,7 @@ NULL afterwards, so that "one open item per copy" is an ordinary unique index on
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import JSON as Json
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -26,7 +27,6 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy import JSON as Json
 
 
 class Instant(TypeDecorator[datetime]):
@@ -35,14 +35,14 @@ class Instant(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"a moment without a time zone: {value!r}")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         moment: datetime = value

@@ -4,7 +4,8 @@ For a `disk` lab a session's folder is walked; for an `alyx` lab the files are t
 at the store.  A file counts as quiet when its size and modification time are the same before it was hashed
 and at a second look afterwards.  A hash is kept and not computed again while path, size and time stay.
 
-It refuses what is no regular file of the session: FIFOs, sockets, devices, symbolic links.  Flag files and partials left by anybody are never data.  It never writes to the lab's disk.
+It refuses what is no regular file: FIFOs, sockets, devices, symbolic links.  Flag files and partials left
+by anybody are never data.  It never writes to the lab's disk.
 """
 
 import hashlib

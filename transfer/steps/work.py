@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from transfer.catalog.base import Catalog, CatalogDataset
 from transfer.errors import CatalogRefused, TransferError
-from transfer.ledger.ledger import Ledger
 from transfer.ledger.leases import Lease
+from transfer.ledger.ledger import Ledger
 from transfer.model import Item, Lab
 from transfer.paths import TypeIndex
 from transfer.status import Status
-from transfer.transports.base import StreamingTransport
+from transfer.transports.base import Moved, StreamingTransport
 from transfer.verdicts import Comparison, compare
 
 Row = TypeVar("Row")
@@ -28,10 +28,6 @@ class Failure:
     error: TransferError
     back_to: Status | None = None
     burn: int = 1
-
-
-class Moved(Protocol):
-    def __call__(self, count: int) -> None: ...
 
 
 def _quiet(_count: int) -> None:

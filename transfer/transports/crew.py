@@ -105,7 +105,7 @@ class Crew(Generic[Hand]):
             while (request := todo.get()) is not None and not self._given_up.is_set():
                 try:
                     done.put(work(hand, request))
-                except BaseException as error:  # noqa: BLE001 - raised again in the iterating thread
+                except BaseException as error:  # noqa: BLE001
                     done.put(_Raised(error))
 
         thread = threading.Thread(target=toil, name="transport-hand", daemon=True)

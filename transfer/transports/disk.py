@@ -3,7 +3,7 @@
 Promises: no place outside the root is ever handed out, not even through a link inside it; the root itself is
 never made; every OSError inside `naming` becomes a `TransferError`.
 
-The surprise: `effect` calls `observe` before and after each outside effect, in pairs such as `opening-partial`
+The surprise: `effect` calls `observe` before and after each outside effect, in pairs: `opening-partial`
 and `partial-opened`.  The storm tests stop the world there; nothing else uses it.
 """
 

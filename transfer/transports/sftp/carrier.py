@@ -2,7 +2,7 @@
 
 Promises: no byte of a login is sent to a server whose key we do not know; a key that differs from the known
 one is never accepted; AES-GCM is preferred (it is the fastest that paramiko has); a peer that vanished is
-noticed within about a minute.  Errors are `EndpointUnreachable`, `HostKeyUnknown`, `HostKeyChanged` or `LoginRefused`.
+noticed within about a minute.
 
 It does not know SFTP: it hands out streams.  Anything with the methods of `Carrier` can take its place.
 """
@@ -63,7 +63,7 @@ class Carrier(Protocol):
         ...
 
     def run(self, command: str, given: bytes, *, timeout: float) -> Outcome:
-        """Run a command with `given` as its input.  Raises `StoreRefused`, as after `timeout` s of silence."""
+        """Run a command with `given` as its input.  Raises `StoreRefused`, after `timeout` s of silence."""
         ...
 
     def close(self) -> None: ...
@@ -120,7 +120,10 @@ class ParamikoCarrier:
 
 
 def connect(options: SftpOptions) -> Carrier:
-    """Reach the server, verify it, log in."""
+    """Reach the server, verify it, log in.
+
+    Raises `EndpointUnreachable`, `HostKeyUnknown`, `HostKeyChanged` or `LoginRefused`.
+    """
     known = known_keys(options)
     line = _dial(options)
     try:

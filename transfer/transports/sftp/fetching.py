@@ -1,7 +1,7 @@
 """Reading one stored file: many reads under way, hashed in their order.
 
-Promises: the md5 is of exactly the bytes that came, all of them; a file that ends early is a failure, not a shorter
-file.  Memory is what is under way, whatever the size of the file.
+Promises: the md5 is of exactly the bytes that came, all of them; a file that ends early is a failure, not a
+shorter file.  Memory is what is under way, whatever the size of the file.
 """
 
 import struct
@@ -35,7 +35,7 @@ class Fetcher:
                     self._read(conversation, handle, size, landing, moved)
                     return Got(key=download.key, size=landing.size, md5=landing.finish())
             finally:
-                conversation.forget(iter([conversation.begin(protocol.CLOSE, string(handle))]))
+                conversation.forget([conversation.begin(protocol.CLOSE, string(handle))])
         except Refusal as refusal:
             raise self._store.explain(conversation, refusal, download.path) from refusal
 
@@ -60,9 +60,8 @@ class Fetcher:
                 piece = _piece(conversation, number)
                 landing.add(piece)
                 moved(len(piece))
-                if (
-                    len(piece) < length
-                ):  # a server may give less than asked for: ask for the rest, in its place
+                # A server may give less than was asked for: ask for the rest, in its place.
+                if len(piece) < length:
                     at, length = at + len(piece), length - len(piece)
                     asked.appendleft((_ask(conversation, handle, at, length), at, length))
         finally:

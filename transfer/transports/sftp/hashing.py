@@ -1,10 +1,10 @@
 """Hashing on the far side: one remote command for many files.
 
-The names go through the command's *input*, ended by NUL, and are absolute: no shell ever sees a byte of them and
-none can be taken for an option.  The command itself is fixed text that every shell reads alike.
+The names go through the command's *input*, ended by NUL, and are absolute: no shell ever sees a byte of them
+and none can be taken for an option.  The command itself is fixed text that every shell reads alike.
 
-Promises: a digest is reported only for a name that was asked for and that the command named in full; anything else
-in its output fails the whole call.  Whether its digests are *true* is not decided here: see `conformance`.
+Promises: a digest is reported only for a name that was asked for and that the command named in full; anything
+else in its output fails the whole call.  Whether its digests are *true* is decided by `conformance`.
 """
 
 import re

@@ -1,8 +1,8 @@
 """SFTP version 3 as spoken over one stream of bytes: requests, answers, and what the server offers besides.
 
 Facts: draft-ietf-secsh-filexfer-02 (the protocol), PROTOCOL of OpenSSH (the extensions).  Every request has a
-number and every answer names it, so many may be on their way: `begin` sends one, `answer` waits for its answer,
-whatever the order they come in.
+number and every answer names it, so many may be on their way: `begin` sends one, `answer` waits for its
+answer, whatever the order they come in.
 
 Promises: a refusal keeps the server's code (`Refusal`); everything that goes wrong with the stream itself is
 `ConnectionLost`; `forget` leaves the conversation usable although answers are still on their way.
@@ -12,7 +12,8 @@ It does not know files, roots or batches, and one conversation belongs to one th
 
 import stat
 import struct
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -173,7 +174,7 @@ class Conversation:
             raise Refusal(code, fields.string().decode(errors="replace") if fields.more else "")
         return kind, fields
 
-    def forget(self, numbers: Iterator[int]) -> None:
+    def forget(self, numbers: Iterable[int]) -> None:
         """Nobody will ask for these answers: they are dropped when they come."""
         for number in numbers:
             self._waiting.discard(number)
@@ -278,21 +279,25 @@ class Window:
     def __init__(self, conversation: Conversation, width: int) -> None:
         self._conversation = conversation
         self._width = width
-        self._numbers: list[int] = []
+        self._numbers: deque[int] = deque()
 
     def __enter__(self) -> "Window":
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._conversation.forget(iter(self._numbers))
+        self._conversation.forget(self._numbers)
 
     def begin(self, kind: int, *fields: bytes) -> None:
         """Send a request, after waiting for the oldest answer if the window is full.  Raises `Refusal`."""
         if len(self._numbers) >= self._width:
-            self._conversation.answer(self._numbers.pop(0))
+            self._conversation.answer(self._numbers.popleft())
         self._numbers.append(self._conversation.begin(kind, *fields))
+
+    def answer(self) -> Fields:
+        """Wait for the oldest answer.  Raises `Refusal`."""
+        return self._conversation.answer(self._numbers.popleft())[1]
 
     def drain(self) -> None:
         """Wait for all answers.  Raises the first `Refusal`."""
         while self._numbers:
-            self._conversation.answer(self._numbers.pop(0))
+            self._conversation.answer(self._numbers.popleft())

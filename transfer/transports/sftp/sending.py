@@ -1,8 +1,9 @@
 """Sending one file: many writes under way, then flushed, closed and measured.
 
-Promises: the md5 is of exactly the bytes that were written; success means that the server accepted every write, the
-flush (where it offers one), the time and the closing, and that the closed file has the promised size.  A file that
-failed is removed again unless the connection is gone, so that a full disk is not kept full.
+Promises: the md5 is of exactly the bytes that were written; success means that the server accepted every
+write, the flush (where it offers one), the time and the closing, and that the closed file has the promised
+size.  A file that failed is removed again unless the connection is gone, so that a full disk is not kept
+full.
 """
 
 import struct
@@ -19,7 +20,7 @@ MOST_WRITES = 128
 
 
 class Sender:
-    """Sends the files of one batch.  `piece` is the largest write in bytes, `sync_timeout` the wait for a flush."""
+    """Sends the files of one batch, in writes of `piece` bytes; waits `sync_timeout` seconds for a flush."""
 
     def __init__(self, store: Store, *, piece: int, sync_timeout: float) -> None:
         self._store = store
@@ -32,7 +33,7 @@ class Sender:
         """Raises `TransferError`."""
         place = self._store.place(upload.partial)
         with Source(upload.source) as source:
-            source.pieces(upload.size)
+            source.expect(upload.size)
             self._folders.ensure(conversation, upload.partial.parent)
             handle = self._open(conversation, place, upload)
             try:

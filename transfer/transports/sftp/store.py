@@ -1,8 +1,7 @@
 """One SFTP server as a place for files: names below its root, folders, free space, and what a refusal means.
 
-SFTP version 3 says "failure" for a full disk, an existing name and a read-only file system alike, so `explain` asks
-the server a second time before it names the cause.  The promises are those of `errors`: what happened, to which
-thing, what to do.
+SFTP version 3 says "failure" for a full disk, an existing name and a read-only file system alike, so
+`explain` asks the server a second time before it names the cause.
 """
 
 import threading
@@ -31,7 +30,7 @@ _READ_ONLY = 1  # f_flag of statvfs@openssh.com
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What statvfs@openssh.com says: bytes and file names still free for us, and whether nothing may be written."""
+    """What statvfs@openssh.com says: bytes and names still free, and whether nothing may be written."""
 
     free: int
     names: int
@@ -87,7 +86,7 @@ class Store:
     def explain(
         self, conversation: Conversation, refusal: Refusal, path: PurePosixPath, *, needed: int = 0
     ) -> TransferError:
-        """The error that a refusal about `path` means; `needed` are the bytes that were still to be written."""
+        """The error that a refusal about `path` means; `needed` bytes were still to be written."""
         where = self.name(path)
         match refusal.code:
             case protocol.NO_SUCH_FILE:
@@ -115,7 +114,7 @@ class Store:
         self, conversation: Conversation, refusal: Refusal, path: PurePosixPath, *, needed: int
     ) -> TransferError:
         """The error that a refused exclusive opening means."""
-        if refusal.code == protocol.FAILURE and _stands(conversation, self.place(path)):
+        if refusal.code == protocol.FAILURE and stands(conversation, self.place(path)):
             return PartialExists("a file of that name stands already", to=self.name(path))
         return self.explain(conversation, refusal, path, needed=needed)
 
@@ -158,7 +157,8 @@ class Folders:
                 raise
 
 
-def _stands(conversation: Conversation, place: bytes) -> bool:
+def stands(conversation: Conversation, place: bytes) -> bool:
+    """Whether there is a file of that name, as far as the server tells."""
     try:
         return conversation.stat(place) is not None
     except Refusal:
