@@ -6,15 +6,10 @@ probe files at a store, which they remove again, and the ledger, which is made i
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
+from cli.bench import Bench, Check, Note
 from config import doorbell, wiring
-from config.sections import Lab, Settings, Store
-from transfer.catalog.base import Catalog
 from transfer.errors import (
     CatalogRefused,
     RenameDoesNotReplace,
@@ -22,60 +17,12 @@ from transfer.errors import (
     SourceUnreadable,
     StoreDenied,
     StoreFull,
-    TransferError,
     Unexpected,
     UnknownInCatalog,
 )
-from transfer.transports.base import StreamingTransport
 
 _PROBES = PurePosixPath(".alyx-transfer", "doctor")
 _SKEW = 60  # seconds
-Per = Literal["installation", "lab", "store"]
-
-
-class Note(Exception):
-    """Worth knowing, no problem."""
-
-
-@dataclass(slots=True)
-class Bench:
-    """What the checks share: the settings, and each connection once.  `open` closes them all."""
-
-    settings: Settings
-    open: ExitStack
-    _catalog: Catalog | None = None
-    _transports: dict[str, StreamingTransport] = field(default_factory=dict)
-
-    @property
-    def catalog(self) -> Catalog:
-        if self._catalog is None:
-            self._catalog = wiring.catalog(self.settings)
-            self.open.callback(self._catalog.close)
-        return self._catalog
-
-    def transport(self, store: str) -> StreamingTransport:
-        if store not in self._transports:
-            self._transports[store] = self.open.enter_context(wiring.transport(self.settings, store))
-        return self._transports[store]
-
-    def lab(self, name: str) -> Lab:
-        return self.settings.labs[name]
-
-    def store(self, name: str) -> Store:
-        return self.settings.stores[name]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One row of the table.
-
-    `needs` names the checks (of the same subject or of the installation) that it builds on.
-    """
-
-    name: str
-    per: Per
-    look: Callable[[Bench, str], str]
-    needs: tuple[str, ...] = ()
 
 
 # ---- this installation ----------------------------------------------------------------------------
@@ -295,17 +242,3 @@ CHECKS = (
     Check("store hash", "store", remote_hash, needs=("store connection", "store probe")),
     Check("store space", "store", free_space, needs=("store connection",)),
 )
-
-
-def subjects(settings: Settings, per: Per) -> Iterator[str]:
-    """The names a check is made for; `''` for the installation."""
-    match per:
-        case "installation":
-            yield ""
-        case "lab":
-            yield from settings.labs
-        case "store":
-            yield from settings.stores
-
-
-__all__ = ["CHECKS", "Bench", "Check", "Note", "TransferError", "subjects"]

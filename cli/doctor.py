@@ -16,7 +16,7 @@ from cli import failures, invocation, output
 from transfer.errors import ConfigProblems, TransferError, Unexpected
 
 if TYPE_CHECKING:
-    from cli.checks import Bench, Check
+    from cli.bench import Bench, Check
 
 
 class Outcome(StrEnum):
@@ -65,7 +65,8 @@ def doctor(context: typer.Context, as_json: output.Json = False) -> None:
 
 def examine(call: invocation.Invocation) -> Iterator[Finding]:
     """Load the config, then make every check of the table."""
-    from cli.checks import CHECKS, Bench, subjects
+    from cli.bench import Bench, subjects
+    from cli.checks import CHECKS
 
     try:
         settings = call.settings()
@@ -105,7 +106,7 @@ def made(
 
 
 def _finding(check: "Check", subject: str, bench: Any) -> Finding:
-    from cli.checks import Note
+    from cli.bench import Note
 
     try:
         return Finding(check.name, subject, Outcome.OK, check.look(bench, subject))

@@ -13,7 +13,7 @@ Not here: what the keys mean (`sections`), how a problem is worded (`problems`).
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,13 +21,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from config import places
+from config.agreement import disagreements
 from config.problems import Problem, Wrong, did_you_mean, explained
 from config.secrets import check_mode
 from config.sections import Alyx, Broker, Journey, Lab, Ledger, Logs, Section, Settings, Store
 from transfer.errors import ConfigProblems
 from transfer.transports.registry import KINDS, options_model
 
-__all__ = ["PREFIX", "Settings", "disagreements", "load"]
+__all__ = ["PREFIX", "Settings", "load"]
 
 PREFIX = "ALYX_TRANSFER_"
 _FILE = PREFIX + "CONFIG"
@@ -164,24 +165,29 @@ class _Reading:
 
     def _store(self, name: str) -> Store | None:
         place = ("stores", name)
+        before = len(self.problems)
         raw = dict(self._table(place))
         kind = raw.pop("transport", None)
-        if kind not in KINDS:
-            what = "is missing" if kind is None else f'is no transport: "{kind}"'
-            do = (
-                f"Write one of: {', '.join(sorted(KINDS))}."
-                if kind is None
-                else did_you_mean(str(kind), KINDS)
-            )
-            self.wrong(f"stores.{name}.transport", what, do, self.origins.get((*place, "transport")))
+        if len(self.problems) > before or not self._known_transport(kind, place):
             return None
-        options = self._section(options_model(kind), place, raw)
+        options = self._section(options_model(str(kind)), place, raw)
         if options is None:
             return None
         key = getattr(options, _PRIVATE_KEY, None)
         if isinstance(key, Path) and key.is_file():
             self._check_mode(key, f"stores.{name}.{_PRIVATE_KEY}")
-        return Store(transport=kind, options=options)
+        return Store(transport=str(kind), options=options)
+
+    def _known_transport(self, kind: object, place: Place) -> bool:
+        key = (*place, "transport")
+        if kind is None:
+            self.wrong(".".join(key), "is missing", f"Write one of: {', '.join(sorted(KINDS))}.")
+        elif not isinstance(kind, str) or kind not in KINDS:
+            what = f'is no transport: "{kind}"'
+            self.wrong(".".join(key), what, did_you_mean(str(kind), KINDS), self.origins.get(key))
+        else:
+            return True
+        return False
 
     def _check_mode(self, file: Path, key: str) -> None:
         try:
@@ -201,52 +207,6 @@ class _Reading:
         ]
         if secret:
             self._check_mode(file, ", ".join(secret))
-
-
-def disagreements(
-    labs: Mapping[str, Lab], stores: Mapping[str, Store], *, named: set[str]
-) -> Iterator[tuple[Place, str, str]]:
-    """What the sections say against one another: the place, what is wrong, what to do.
-
-    `named` are all stores of the file, those with problems of their own too.
-    """
-    for name, lab in labs.items():
-        if lab.store not in named:
-            yield (
-                ("labs", name, "store"),
-                f"there is no [stores.{lab.store}]",
-                did_you_mean(lab.store, named) if named else f"Add [stores.{lab.store}].",
-            )
-        if lab.repository in named:
-            yield (
-                ("labs", name, "repository"),
-                f'"{lab.repository}" is a store of this config',
-                "Name the lab's own (personal) repository.",
-            )
-        for other, earlier in labs.items():
-            if other == name:
-                break
-            if earlier.repository == lab.repository:
-                what = f'"{lab.repository}" is already the repository of labs.{other}'
-                yield ("labs", name, "repository"), what, "Give each lab its own repository."
-            if earlier.root == lab.root and "disk" in (earlier.work, lab.work):
-                what = f"{lab.root} is already the root of labs.{other}"
-                yield ("labs", name, "root"), what, 'Use work = "alyx" for both, or two folders.'
-        yield from _overlaps(name, lab, stores)
-
-
-def _overlaps(name: str, lab: Lab, stores: Mapping[str, Store]) -> Iterator[tuple[Place, str, str]]:
-    for store_name, store in stores.items():
-        root = getattr(store.options, "root", None)
-        if store.transport != "local" or root is None:
-            continue
-        place = Path(str(root))
-        if place.is_relative_to(lab.root) or lab.root.is_relative_to(place):
-            yield (
-                ("stores", store_name, "root"),
-                f"{place} and the root of labs.{name} ({lab.root}) lie inside one another",
-                "A store must be a place of its own.",
-            )
 
 
 def _variables() -> list[str]:

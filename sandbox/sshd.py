@@ -122,7 +122,7 @@ class Sshd:
         if self._process.poll() is None:
             # Stopped, it cannot fork one more session while we look for them.
             self._process.send_signal(signal.SIGSTOP)
-            pass
+            self.cut()
             self._process.kill()
         self._process.wait()
         self._watcher.kill()

@@ -91,6 +91,14 @@ class Runner:
         """One piece of whatever is due: batches first, because they hold what is nearly there."""
         return self.advance_batch() or self.advance_session() or bool(self.plan())
 
+    def due_sessions(self) -> list[int]:
+        """Sessions that could be visited now."""
+        return self.ledger.due("session", sources=self._sources)
+
+    def due_batches(self) -> list[int]:
+        """Batches that could be moved now."""
+        return self.ledger.due("batch", sources=self._sources)
+
     # ---- inside a lease
 
     def _visit(self, lease: Lease, session: Session) -> None:

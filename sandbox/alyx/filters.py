@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode
 
 from sandbox.alyx.errors import Crash, invalid
 from sandbox.alyx.lookups import as_date
-from sandbox.alyx.model import MODELS, QC, TASK_STATUS, Row
+from sandbox.alyx.model import QC, TASK_STATUS, Row
 from sandbox.alyx.queries import matches, ordered, parse, where
 from sandbox.alyx.requesting import Request
 from sandbox.alyx.store import Store

@@ -180,7 +180,7 @@ def ordered(store: Store, table: str, keys: set[str] | None) -> list[str]:
         descending = name.startswith("-")
         path = name.removeprefix("-").split("__")
         # PostgreSQL puts nulls last when ascending and first when descending.
-        listed.sort(key=lambda key: _sort_key(store, table, rows[key], path), reverse=descending)  # noqa: B023
+        listed.sort(key=lambda key: _sort_key(store, table, rows[key], path), reverse=descending)
     return listed
 
 

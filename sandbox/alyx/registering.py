@@ -286,7 +286,7 @@ def _revision(store: Store, name: str) -> str | None:
 
 def _write(store: Store, plan: Plan, file: File, found: Row | None, fresh: Row) -> str:
     path = file.place.relative_path
-    row = dict(store.insert("datasets", fresh)) if found is None else found
+    row: Row = found if found is not None else dict(store.insert("datasets", fresh))
     try:
         row["qc"] = QC["NOT_SET"] if file.qc in (None, "") else qc_of(file.qc)
     except ValueError:
@@ -331,11 +331,8 @@ def _write_record(
 ) -> None:
     there = store.file_at(repository["id"], path)
     if there is not None and there["dataset"] != dataset:
-        raise plain(
-            400,
-            "detail",
-            f'A file record for "{path}" already exists on repository "{repository["name"]}" for a different dataset.',
-        )
+        where = f'A file record for "{path}" already exists on repository "{repository["name"]}"'
+        raise plain(400, "detail", f"{where} for a different dataset.")
     if re.search(PATH_PATTERN, path) is None or len(path) > 1000:
         wrong = "Invalid path" if len(path) <= 1000 else _too_long(path)
         raise plain(400, "detail", f"Invalid file record \"{path}\": {{'relative_path': ['{wrong}']}}")

@@ -3,8 +3,24 @@
 from collections.abc import Mapping
 from functools import partial
 
-from sandbox.alyx.fields import Anything, Day, Enum, Flag, Input, Link, Moment, Number, Pk, Pks, Slug, Slugs
-from sandbox.alyx.fields import Text, Url, Uuid, Whole
+from sandbox.alyx.fields import (
+    Anything,
+    Day,
+    Enum,
+    Flag,
+    Input,
+    Link,
+    Moment,
+    Number,
+    Pk,
+    Pks,
+    Slug,
+    Slugs,
+    Text,
+    Url,
+    Uuid,
+    Whole,
+)
 from sandbox.alyx.model import QC, TASK_STATUS
 
 JSON = Anything(null=True)

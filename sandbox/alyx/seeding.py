@@ -6,7 +6,6 @@ the heap order is the order of the list, and the order in which the server walks
 walks a set of objects) is the one in which it made the file records of the seed's datasets.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -178,19 +177,16 @@ class Seeder:
         )
 
     def _learn_repository_order(self) -> None:
-        """Repositories that were seen before others in a dataset's records come first."""
+        """Repositories that were seen before others in a dataset's records come first, unseen ones last."""
         tables = self.store.tables
-        before: dict[str, set[str]] = {key: set() for key in tables["data-repository"]}
+        before: dict[str, set[str]] = {}
         for dataset in tables["datasets"]:
-            keys = [
-                tables["files"][key]["data_repository"]
-                for key in self.store.pointing("files", "dataset", dataset)
-            ]
-            for first, second in itertools.combinations(dict.fromkeys(keys), 2):
-                before[second].add(first)
-        self.store.repository_order = sorted(
-            before, key=lambda key: (len(before[key]), tables["data-repository"][key]["name"])
-        )
+            records = (tables["files"][key] for key in self.store.pointing("files", "dataset", dataset))
+            keys = list(dict.fromkeys(record["data_repository"] for record in records))
+            for place, key in enumerate(keys):
+                before.setdefault(key, set()).update(keys[:place])
+        names = {key: row["name"] for key, row in tables["data-repository"].items()}
+        self.store.repository_order = sorted(before, key=lambda key: (len(before[key]), names[key]))
 
 
 def new_dataset() -> Row:

@@ -229,11 +229,11 @@ class _Protocol(H11Protocol):
         """Remember the connection."""
         super().connection_made(transport)
         self._peer = transport.get_extra_info("peername")
-        self.app.transports[self._peer] = transport  # type: ignore[union-attr]
+        self.app.transports[self._peer] = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self.app.transports.pop(self._peer, None)  # type: ignore[union-attr]
+        self.app.transports.pop(self._peer, None)
         super().connection_lost(exc)
 
 
@@ -241,7 +241,8 @@ class Server:
     """An application served on loopback by a thread."""
 
     def __init__(self, application: Application, port: int) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # asyncio switches Nagle's delay off only for sockets that name their protocol.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]

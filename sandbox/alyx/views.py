@@ -19,7 +19,7 @@ from sandbox.alyx.requesting import Answer, Request
 from sandbox.alyx.resources import DATASET_COLUMNS, INPUTS
 from sandbox.alyx.seeding import SUBJECT_EXTRAS, USER_EXTRAS, new_dataset
 from sandbox.alyx.serializers import Serializers
-from sandbox.alyx.sessions import find_session
+from sandbox.alyx.sessions import find_session, find_subject
 from sandbox.alyx.store import Store, new_id, now
 
 TABLES_ROOT = "/srv/tables"
@@ -253,7 +253,7 @@ class Views:
             if belongs is None:
                 try:
                     nickname, day, number = alf.session_of(path)
-                    subject = registering.find_subject(self.store, nickname)
+                    subject = find_subject(self.store, nickname)
                     session = find_session(self.store, subject, day, number, user)["id"]
                 except ValueError as error:
                     raise Crash(str(error)) from None
@@ -283,16 +283,18 @@ class Views:
             }
             rows = sorted((tables["datasets"][key] for key in waiting), key=_created, reverse=True)
             shapes = Serializers(self.store, "")
-            personal = [
-                record["relative_path"]
+            looked_at = {
+                (row["created_datetime"], record["relative_path"]): None
                 for row in rows
                 for record in shapes.records(row["id"])
                 if tables["data-repository"][record["data_repository"]]["globus_is_personal"]
-            ]
-            return Answer(200, personal)
+                or "transfer_pending" in (record["json"] or {})
+            }
+            return Answer(200, [path for _, path in looked_at])
 
     def sync(self, request: Request) -> Answer:
         """POST /sync-file-status needs Globus, which the sandbox has not."""
+        del request
         raise Crash("Globus not authenticated")
 
     # The rest -------------------------------------------------------------------------

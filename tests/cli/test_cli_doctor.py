@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cli import checks, doctor
-from cli.checks import CHECKS, Check, Note
+from cli.bench import Check, Note
+from cli.checks import CHECKS
 from cli.doctor import Outcome, made
 from cli.main import main
 from config import wiring

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli import init
+from cli import first_config, init
 from cli.main import main
 from config.settings import load
 
@@ -106,6 +106,13 @@ def test_without_a_terminal_all_missing_options_are_named_at_once(
     assert not file.exists()
 
 
+def test_a_missing_transport_tells_what_it_would_need_besides(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(file, "--lab", "cortexlab") == 2
+    assert "With --transport sftp also: --store-host --store-user." in capsys.readouterr().err
+
+
 def test_an_option_of_the_other_transport_is_refused(
     told: list[str], file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,13 +180,13 @@ def test_what_is_still_to_do_is_said(
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_any_answer_is_quoted_so_that_toml_gives_it_back(words: str) -> None:
-    assert tomllib.loads(f"x = {init.quoted(words)}") == {"x": words}
-    assert words in tomllib.loads(f"[labs.{init.quoted(words)}]")["labs"]
+    assert tomllib.loads(f"x = {first_config.quoted(words)}") == {"x": words}
+    assert words in tomllib.loads(f"[labs.{first_config.quoted(words)}]")["labs"]
 
 
 def test_every_question_is_an_option(told: list[str], file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["init", "--help"])
 
     shown = capsys.readouterr().out
-    for question in init.QUESTIONS:
+    for question in first_config.QUESTIONS:
         assert question.option in shown

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,14 @@ def outside(store: SftpStore) -> list[str]:
     (store.root.parent / f"{store.root.name}-too").write_text("secret")
     (store.root / "link").symlink_to(secret)
     (store.root / "file-link").symlink_to(secret / "file")
+    (secret / "back").symlink_to(store.root / "mine")
     return [
         f"{secret}/file",
         f"{store.root}-too",
         f"{store.root}/../secret/file",
         f"{store.root}/link/file",
         f"{store.root}/link/new",
+        f"{store.root}/link/back",
         f"{store.root}/file-link",
         str(store.root.parent),
         "/etc/passwd",
@@ -66,7 +69,7 @@ def test_nothing_outside_the_root_can_be_seen_or_changed(store, sftp):
     assert (store.root / "mine").read_text() == "mine"
     assert not (store.root / "stolen").exists()
     assert (store.root.parent / "secret/file").read_text() == "secret"
-    assert [entry.name for entry in (store.root.parent / "secret").iterdir()] == ["file"]
+    assert {entry.name for entry in (store.root.parent / "secret").iterdir()} == {"file", "back"}
 
 
 def test_a_root_behind_a_link_is_served_by_its_real_path(tmp_path, connect):
@@ -179,10 +182,39 @@ def test_a_cut_connection_gives_no_answer_and_the_next_one_works(tmp_path, conne
             upload(files, f"{store.root}/a", b"x")
             with pytest.raises((EOFError, OSError, SSHException)):
                 files.posix_rename(f"{store.root}/a", f"{store.root}/b")
+            client.get_transport().join(10)
+            assert not client.get_transport().is_active()
             assert (store.root / "a").exists()
         with connect(store) as client, client.open_sftp() as files:
             files.posix_rename(f"{store.root}/a", f"{store.root}/b")
     assert (tmp_path / "root/b").exists()
+
+
+def test_stopping_waits_for_the_request_it_interrupts(tmp_path, connect):
+    """Nothing of a stopped server may touch the folder later, so `stop` outlasts a request that hangs."""
+    reached, released = threading.Event(), threading.Event()
+
+    def hang(operation: str, _path: str) -> None:
+        if operation == "mkdir":
+            reached.set()
+            released.wait(60)
+
+    store = SftpStore(tmp_path / "root", home=tmp_path / "home", before=hang)
+    store.__enter__()
+    with connect(store) as client:
+        channel = client.get_transport().open_session()
+        channel.invoke_subsystem("sftp")
+        channel.sendall(struct.pack(">IBI", 5, 1, 3))
+        channel.sendall(struct.pack(">IBII3sI", 16, 14, 1, 3, b"new", 0))
+        assert reached.wait(30)
+        stopping = threading.Thread(target=store.__exit__, args=(None, None, None))
+        stopping.start()
+        stopping.join(0.5)
+        assert stopping.is_alive()
+        released.set()
+        stopping.join(30)
+        assert not stopping.is_alive()
+    assert (tmp_path / "root/new").is_dir()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")

@@ -228,6 +228,44 @@ def test_no_environment_makes_loading_fail_otherwise_than_in_words(extra: dict[s
     assert (settings is None) == bool(one.problems)
 
 
+KEYS = [
+    "alyx",
+    "labs",
+    "stores",
+    "journey",
+    "url",
+    "user",
+    "root",
+    "transport",
+    "store",
+    "work",
+    "x",
+    "tries",
+]
+VALUES = st.recursive(
+    st.none().map(lambda _: "local") | st.booleans() | st.integers() | st.floats() | st.text() | st.dates(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+TABLES = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4)
+NAMED = st.dictionaries(st.sampled_from(["a", "b"]), TABLES | VALUES, max_size=2)
+
+
+@given(
+    st.fixed_dictionaries({}, optional={"alyx": TABLES, "labs": NAMED, "stores": NAMED, "x": VALUES}) | TABLES
+)
+def test_no_file_makes_loading_fail_otherwise_than_in_words(tree: dict[str, object]) -> None:
+    """Whatever TOML may hold, the answer is settings or a list of problems."""
+    one = reading._Reading(tree, "here")
+
+    settings = one.settings(Path(__file__))
+
+    assert (settings is None) == bool(one.problems)
+    assert all(str(problem).startswith("here: ") for problem in one.problems)
+
+
 # ---- secrets --------------------------------------------------------------------------------------
 
 

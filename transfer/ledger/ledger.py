@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Table,
     and_,
     bindparam,
     exists,
@@ -195,17 +196,7 @@ class Ledger:
         """Lease one due session, the longest waiting first."""
         with self.writing() as connection:
             now = self.now(connection)
-            due = [
-                sessions.c.not_before <= now,
-                sessions.c.hold.is_(None),
-                free(sessions, now),
-                ~_kept_back(sessions.c.source, now),
-                ~_kept_back(_ALYX, now),
-            ]
-            if sources is not None:
-                due.append(sessions.c.source.in_(sources))
-            if only is not None:
-                due.append(sessions.c.id.in_(only))
+            due = _due(sessions, now, sources, only)
             row = connection.execute(
                 select(sessions)
                 .where(*due)
@@ -267,20 +258,7 @@ class Ledger:
         """Lease one batch that has due items: by priority, then the oldest."""
         with self.writing() as connection:
             now = self.now(connection)
-            due = [
-                batches.c.open == 1,
-                free(batches, now),
-                or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
-                batches.c.cancel_at.is_(None),
-                ~_kept_back(batches.c.target, now),
-                ~_kept_back(batches.c.source, now),
-                ~_kept_back(_ALYX, now),
-                exists().where(_due_item(now), items.c.batch == batches.c.id),
-            ]
-            if sources is not None:
-                due.append(batches.c.source.in_(sources))
-            if only is not None:
-                due.append(batches.c.id.in_(only))
+            due = _due(batches, now, sources, only)
             row = connection.execute(
                 select(batches)
                 .where(*due)
@@ -293,6 +271,16 @@ class Ledger:
             lease = self._take(connection, "batch", row.id, seconds, now)
             return (lease, rows.batch(row)) if lease else None
 
+    def due(
+        self, kind: Literal["session", "batch"], *, sources: Sequence[str] | None = None, limit: int = 200
+    ) -> list[int]:
+        """Ids of what could be claimed now, the longest waiting first: whom to ring for."""
+        table = sessions if kind == "session" else batches
+        with self.reading() as connection:
+            now = self.now(connection)
+            query = select(table.c.id).where(*_due(table, now, sources, None)).order_by(table.c.id)
+            return list(connection.scalars(query.limit(limit)))
+
     def due_items(self, batch: int) -> list[Item]:
         """The batch's items whose time has come."""
         with self.reading() as connection:
@@ -301,6 +289,31 @@ class Ledger:
                 rows.ITEMS.where(items.c.batch == batch, _due_item(now)).order_by(items.c.id)
             )
             return [rows.item(row) for row in found]
+
+    def batches_of(self, session_ids: Sequence[int]) -> list[int]:
+        """The batches that hold open items of these sessions."""
+        with self.reading() as connection:
+            return list(
+                connection.scalars(
+                    select(items.c.batch)
+                    .join(copies, copies.c.id == items.c.copy)
+                    .join(datasets, datasets.c.id == copies.c.dataset)
+                    .where(datasets.c.session.in_(session_ids), items.c.open == 1, items.c.batch.is_not(None))
+                    .distinct()
+                )
+            )
+
+    def busy(self, kind: Literal["session", "batch"], ids: Sequence[int]) -> list[str]:
+        """Who holds any of these now."""
+        table = sessions if kind == "session" else batches
+        with self.reading() as connection:
+            return list(
+                connection.scalars(
+                    select(table.c.lease_holder)
+                    .where(table.c.id.in_(ids), table.c.lease_until > self.now(connection))
+                    .distinct()
+                )
+            )
 
     def session_items(self, session: int, *statuses: Status) -> list[Item]:
         """The session's open, unheld items that stand at one of `statuses`."""
@@ -361,6 +374,28 @@ class Ledger:
         """Close every batch whose items all reached an end."""
         with self.writing() as connection:
             _close_empty(connection, batches.c.open == 1)
+
+
+def _due(
+    table: Table, now: datetime, sources: Sequence[str] | None, only: Sequence[int] | None
+) -> list[ColumnElement[bool]]:
+    """The conditions under which a session or batch may be claimed."""
+    due = [free(table, now), ~_kept_back(table.c.source, now), ~_kept_back(_ALYX, now)]
+    if table is sessions:
+        due += [sessions.c.not_before <= now, sessions.c.hold.is_(None)]
+    else:
+        due += [
+            batches.c.open == 1,
+            or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
+            batches.c.cancel_at.is_(None),
+            ~_kept_back(batches.c.target, now),
+            exists().where(_due_item(now), items.c.batch == batches.c.id),
+        ]
+    if sources is not None:
+        due.append(table.c.source.in_(sources))
+    if only is not None:
+        due.append(table.c.id.in_(only))
+    return due
 
 
 def _due_item(now: datetime) -> ColumnElement[bool]:

@@ -1,0 +1,69 @@
+"""What the checks of `alyx-transfer doctor` share: how one is written down, and each connection once."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Literal
+
+from config import wiring
+from config.sections import Lab, Settings, Store
+from transfer.catalog.base import Catalog
+from transfer.transports.base import StreamingTransport
+
+Per = Literal["installation", "lab", "store"]
+
+
+class Note(Exception):
+    """Worth knowing, no problem."""
+
+
+@dataclass(slots=True)
+class Bench:
+    """What the checks share: the settings, and each connection once.  `open` closes them all."""
+
+    settings: Settings
+    open: ExitStack
+    _catalog: Catalog | None = None
+    _transports: dict[str, StreamingTransport] = field(default_factory=dict)
+
+    @property
+    def catalog(self) -> Catalog:
+        if self._catalog is None:
+            self._catalog = wiring.catalog(self.settings)
+            self.open.callback(self._catalog.close)
+        return self._catalog
+
+    def transport(self, store: str) -> StreamingTransport:
+        if store not in self._transports:
+            self._transports[store] = self.open.enter_context(wiring.transport(self.settings, store))
+        return self._transports[store]
+
+    def lab(self, name: str) -> Lab:
+        return self.settings.labs[name]
+
+    def store(self, name: str) -> Store:
+        return self.settings.stores[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row of the table.
+
+    `needs` names the checks (of the same subject or of the installation) that it builds on.
+    """
+
+    name: str
+    per: Per
+    look: Callable[[Bench, str], str]
+    needs: tuple[str, ...] = ()
+
+
+def subjects(settings: Settings, per: Per) -> Iterator[str]:
+    """The names a check is made for; `''` for the installation."""
+    match per:
+        case "installation":
+            yield ""
+        case "lab":
+            yield from settings.labs
+        case "store":
+            yield from settings.stores

@@ -1,0 +1,50 @@
+"""The schedule's memory: when each job last ran, and who runs it now.
+
+A beat may ring as often as it likes and two beats may ring at once: a job is taken only when its time has
+come and nobody holds it.  A run that was missed while the machine slept is made up once.
+"""
+
+from datetime import timedelta
+
+from sqlalchemy import insert, or_, select, update
+
+from transfer.ledger.leases import Lease, free, take
+from transfer.ledger.ledger import Ledger
+from transfer.ledger.tables import jobs
+
+_LEASE_SECONDS = 3600  # a job's heart beats as a batch's does
+
+
+def claim_job(
+    ledger: Ledger, name: str, *, every: timedelta, seconds: float = _LEASE_SECONDS
+) -> Lease | None:
+    """Take the job if it is due; None when it ran within `every` or somebody runs it."""
+    with ledger.writing() as connection:
+        now = ledger.now(connection)
+        if connection.scalar(select(jobs.c.name).where(jobs.c.name == name)) is None:
+            connection.execute(insert(jobs).values(name=name))
+        due = connection.scalar(
+            select(jobs.c.name)
+            .where(
+                jobs.c.name == name,
+                free(jobs, now),
+                or_(jobs.c.last_run.is_(None), jobs.c.last_run <= now - every),
+            )
+            .with_for_update(skip_locked=True)
+        )
+        if due is None:
+            return None
+        lease = Lease("job", name, seconds=seconds)
+        return lease if take(connection, lease, now) else None
+
+
+def job_ran(ledger: Ledger, lease: Lease, outcome: str) -> None:
+    """Write the run down and give the job back."""
+    with ledger.guarded(lease) as tx:
+        tx.connection.execute(
+            update(jobs)
+            .where(jobs.c.name == lease.subject)
+            .values(
+                last_run=tx.now, last_outcome=outcome, lease_token=None, lease_holder=None, lease_until=None
+            )
+        )

@@ -1,0 +1,156 @@
+"""What scan, reconcile and tidy have to know of many rows at once, and the few writes they make."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+from uuid import UUID
+
+from sqlalchemy import and_, exists, insert, select, update
+
+from transfer.ledger.guarded import Guarded, chunks
+from transfer.ledger.ledger import Ledger
+from transfer.ledger.tables import copies, datasets, items, sessions
+from transfer.status import Condition, Status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeenSession:
+    """What the ledger remembers of looks at one session's folder."""
+
+    id: int
+    look: str | None
+    done_look: str | None
+    complete: bool
+    waiting: bool
+
+
+def seen_sessions(ledger: Ledger, source: str) -> dict[PurePosixPath, SeenSession]:
+    """Every session of a lab repository, by path."""
+    with ledger.reading() as connection:
+        rows = connection.execute(select(sessions).where(sessions.c.source == source)).all()
+    return {
+        PurePosixPath(row.path): SeenSession(
+            id=row.id,
+            look=row.look,
+            done_look=row.done_look,
+            complete=row.complete_at is not None,
+            waiting=row.not_before is not None,
+        )
+        for row in rows
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StandingCopy:
+    """One copy at a store that nobody moves now, as the ledger last proved it."""
+
+    id: int
+    session: int
+    dataset_uuid: UUID
+    record_uuid: UUID | None
+    path: PurePosixPath | None
+    md5: str | None
+    size: int | None
+    owned: bool  # an open item works on it
+
+
+def copies_at(ledger: Ledger, store: str, uuids: Sequence[UUID]) -> dict[UUID, StandingCopy]:
+    """Our copies of these datasets at `store`, by dataset."""
+    owned = exists().where(and_(items.c.copy == copies.c.id, items.c.open == 1))
+    found: dict[UUID, StandingCopy] = {}
+    with ledger.reading() as connection:
+        for some in chunks(list(uuids)):
+            rows = connection.execute(
+                select(copies, datasets.c.session, datasets.c.dataset_uuid, owned.label("owned"))
+                .join(datasets, datasets.c.id == copies.c.dataset)
+                .where(copies.c.repository == store, datasets.c.dataset_uuid.in_(some))
+            )
+            for row in rows:
+                found[row.dataset_uuid] = StandingCopy(
+                    id=row.id,
+                    session=row.session,
+                    dataset_uuid=row.dataset_uuid,
+                    record_uuid=row.record_uuid,
+                    path=PurePosixPath(row.path) if row.path else None,
+                    md5=row.proved_md5,
+                    size=row.proved_size,
+                    owned=bool(row.owned),
+                )
+    return found
+
+
+def reopen(ledger: Ledger, wanted: Iterable[StandingCopy], *, condition: Condition, why: str) -> int:
+    """Open an item at REGISTERED for copies that must be proved or sent again; answers how many were opened."""
+    opened = 0
+    with ledger.unguarded() as tx:
+        for copy in wanted:
+            if copy.md5 is None or _is_owned(tx, copy.id):
+                continue
+            tx.connection.execute(update(copies).where(copies.c.id == copy.id).values(condition=condition))
+            made = tx.connection.execute(
+                insert(items).values(
+                    copy=copy.id,
+                    md5=copy.md5,
+                    size=copy.size,
+                    status=Status.REGISTERED,
+                    not_before=tx.now,
+                    since=tx.now,
+                    created_at=tx.now,
+                )
+            )
+            assert made.inserted_primary_key is not None
+            tx.log("item", [(made.inserted_primary_key[0], "reopened", None, Status.REGISTERED, why)])
+            opened += 1
+    return opened
+
+
+def _is_owned(tx: Guarded, copy: int) -> bool:
+    found = select(items.c.id).where(items.c.copy == copy, items.c.open == 1)
+    return tx.connection.scalar(found) is not None
+
+
+def open_records(ledger: Ledger, store: str) -> set[UUID]:
+    """The central records that an open item works on."""
+    with ledger.reading() as connection:
+        return set(
+            connection.scalars(
+                select(copies.c.record_uuid)
+                .join(items, and_(items.c.copy == copies.c.id, items.c.open == 1))
+                .where(copies.c.repository == store, copies.c.record_uuid.is_not(None))
+            )
+        )
+
+
+def recent_folders(ledger: Ledger, store: str, *, since: datetime) -> set[PurePosixPath]:
+    """The store's folders in which items moved since then, or still move."""
+    with ledger.reading() as connection:
+        paths = connection.scalars(
+            select(copies.c.path)
+            .join(items, items.c.copy == copies.c.id)
+            .where(copies.c.repository == store, copies.c.path.is_not(None), items.c.since >= since)
+        )
+        return {PurePosixPath(path).parent for path in paths}
+
+
+def partials_in_use(ledger: Ledger) -> set[str]:
+    """The names of partials that open items stand on."""
+    with ledger.reading() as connection:
+        return set(
+            connection.scalars(select(items.c.partial).where(items.c.open == 1, items.c.partial.is_not(None)))
+        )
+
+
+def backlog(ledger: Ledger, source: str) -> tuple[int, int, timedelta]:
+    """Files and bytes of a lab that are not recorded yet, and the age of the oldest."""
+    with ledger.reading() as connection:
+        now = ledger.now(connection)
+        rows = connection.execute(
+            select(items.c.size, items.c.created_at)
+            .join(copies, copies.c.id == items.c.copy)
+            .join(datasets, datasets.c.id == copies.c.dataset)
+            .join(sessions, sessions.c.id == datasets.c.session)
+            .where(items.c.open == 1, sessions.c.source == source)
+        ).all()
+    oldest = min((row.created_at for row in rows), default=now)
+    return len(rows), sum(row.size for row in rows), now - oldest

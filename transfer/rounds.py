@@ -1,0 +1,131 @@
+"""The regular rounds: scan, sweep, reconcile, tidy, mirror.
+
+Each is guarded by a row of `jobs`, so that two beats, or a beat and a person, do not walk the same round at
+once, and one that was missed is made up once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from transfer import agent
+from transfer.errors import LostRace, TransferError
+from transfer.ledger import endpoints
+from transfer.ledger.jobs import claim_job, job_ran
+from transfer.ledger.leases import Lease
+from transfer.ledger.ledger import Ledger
+from transfer.model import Lab
+from transfer.pulse import Pulse
+from transfer.runner import Runner
+from transfer.steps.reconcile import reconcile
+from transfer.steps.scan import scan
+from transfer.steps.tidy import tidy
+
+log = structlog.get_logger()
+
+_EVERYTHING_EVERY = timedelta(days=7)
+_ALWAYS = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """The rounds of one installation.  `version` is what the agent's row says of the program."""
+
+    runner: Runner
+    version: str
+    tidy_age: timedelta = timedelta(hours=24)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.runner.ledger
+
+    def start(self) -> None:
+        """Before anything moves: make the endpoints' rows and refuse a ledger that is not the right one.
+
+        Raises `ForeignLedger`, `RestoredLedger`, and what the catalogue raises.
+        """
+        names = [endpoints.ALYX, *(lab.repository for lab in self.runner.labs), *self.runner.transports]
+        endpoints.ensure(self.ledger, names)
+        for lab in self.runner.labs:
+            agent.mirror(self.ledger, self.runner.catalog, lab, version=self.version)
+
+    def scan(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
+        """Look for sessions that need a visit."""
+
+        def run() -> str:
+            found = scan(self.ledger, self.runner.catalog, lab)
+            for trouble in found.troubles:
+                log.warning("folder_not_read", because=trouble.sentence)
+            return f"{found.sessions} sessions, {found.due} due"
+
+        return self._job(f"scan {lab.name}", every, run)
+
+    def sweep(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Plan what is registered, close what is done; answers the sessions and batches that are due now."""
+        self.runner.plan()
+        self.ledger.close_empty_batches()
+        return self.runner.due_sessions(), self.runner.due_batches()
+
+    def reconcile(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
+        """Compare Alyx with what was proved; everything once a week."""
+
+        def run() -> str:
+            mark = f"reconcile everything {lab.name}"
+            now = self.ledger.moment()
+            last = self.ledger.watermark(mark)
+            everything = last is None or now.isoformat() >= last
+            fixes = reconcile(
+                self.ledger,
+                self.runner.catalog,
+                lab,
+                open_store=lambda: self.runner.open_transport(lab.store),
+                everything=everything,
+            )
+            if everything:
+                self.ledger.set_watermark(mark, (now + _EVERYTHING_EVERY).isoformat())
+            return ", ".join(f"{what}: {count}" for what, count in sorted(fixes.items())) or "nothing to mend"
+
+        return self._job(f"reconcile {lab.name}", every, run)
+
+    def tidy(self, store: str, *, every: timedelta = _ALWAYS) -> str | None:
+        """Remove what dead attempts left at a store."""
+
+        def run() -> str:
+            with self.runner.open_transport(store) as transport:
+                removed = tidy(
+                    self.ledger, store, transport, now=self.ledger.moment(), older_than=self.tidy_age
+                )
+            return f"{len(removed)} leftovers removed"
+
+        return self._job(f"tidy {store}", every, run)
+
+    def mirror(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
+        """Tell Alyx that we live and what waits."""
+        return self._job(
+            f"mirror {lab.name}",
+            every,
+            lambda: agent.mirror(self.ledger, self.runner.catalog, lab, version=self.version),
+        )
+
+    def _job(self, name: str, every: timedelta, run: Callable[[], str]) -> str | None:
+        """Run it if it is due and nobody else does; answers what came of it, None when it was not run."""
+        lease = claim_job(self.ledger, name, every=every)
+        if lease is None:
+            return None
+        with Pulse(self.ledger, lease):
+            try:
+                outcome = run()
+            except TransferError as error:
+                self._ran(lease, f"[{error.code}] {error.sentence}")
+                raise
+        self._ran(lease, outcome)
+        log.info("round_walked", job=name, outcome=outcome)
+        return outcome
+
+    def _ran(self, lease: Lease, outcome: str) -> None:
+        try:
+            job_ran(self.ledger, lease, outcome)
+        except LostRace as lost:
+            log.warning("lease_lost", because=lost.sentence)
