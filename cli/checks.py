@@ -149,6 +149,17 @@ def central_repository(bench: Bench, subject: str) -> str:
     return f"{found.globus_path} and {found.data_url} look right"
 
 
+def ledger_owner(bench: Bench, subject: str) -> str:
+    from transfer.agent import check_owner
+
+    opened = wiring.ledger(bench.settings)
+    try:
+        check_owner(opened, bench.catalog, wiring.lab(bench.settings, subject))
+    finally:
+        opened.engine.dispose()
+    return "no other ledger speaks for the lab's repository"
+
+
 def work_source(bench: Bench, subject: str) -> str:
     lab = bench.lab(subject)
     tasks = bench.catalog.incumbent_tasks(subject)
@@ -236,6 +247,7 @@ CHECKS = (
     Check("lab in alyx", "lab", lab_repositories, needs=("alyx login",)),
     Check("lab repository", "lab", lab_repository, needs=("alyx login",)),
     Check("work source", "lab", work_source, needs=("alyx login", "lab in alyx")),
+    Check("ledger owner", "lab", ledger_owner, needs=("ledger", "alyx login", "lab repository")),
     Check("store in alyx", "store", central_repository, needs=("alyx login",)),
     Check("store connection", "store", store_reachable),
     Check("store probe", "store", store_works, needs=("store connection",)),

@@ -149,7 +149,6 @@ class Journey(Section):
     """How the work is cut up, leased and repeated."""
 
     lease_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
-    sweep_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     batch_files: Annotated[int, Field(ge=1)] = 400
     batch_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(4 * 1024**3)
     large_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(1024**3)
@@ -177,6 +176,17 @@ class Journey(Section):
             timedelta(seconds=self.longest_wait_seconds),
         )
         return Patience(tries=self.tries, first_wait=first, longest_wait=longest)
+
+
+class Schedule(Section):
+    """How often the regular rounds are walked."""
+
+    sweep_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    scan_seconds: Annotated[int, Field(ge=10)] = 300
+    reconcile_minutes: Annotated[int, Field(ge=1)] = 60
+    mirror_seconds: Annotated[int, Field(ge=10)] = 300
+    tidy_hours: Annotated[int, Field(ge=1)] = 24
+    tidy_age_hours: Annotated[int, Field(ge=1)] = 24
 
 
 class Logs(Section):
@@ -219,6 +229,7 @@ class Settings(Section):
     ledger: Ledger
     broker: Broker
     journey: Journey
+    schedule: Schedule
     logs: Logs
     labs: dict[str, Lab]
     stores: dict[str, Store]

@@ -24,7 +24,7 @@ from config import places
 from config.agreement import disagreements
 from config.problems import Problem, Wrong, did_you_mean, explained
 from config.secrets import check_mode
-from config.sections import Alyx, Broker, Journey, Lab, Ledger, Logs, Section, Settings, Store
+from config.sections import Alyx, Broker, Journey, Lab, Ledger, Logs, Schedule, Section, Settings, Store
 from transfer.errors import ConfigProblems
 from transfer.transports.registry import KINDS, options_model
 
@@ -37,6 +37,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "ledger": Ledger,
     "broker": Broker,
     "journey": Journey,
+    "schedule": Schedule,
     "logs": Logs,
 }
 _NAMED = ("labs", "stores")

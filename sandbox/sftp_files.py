@@ -20,7 +20,7 @@ import stat as modes
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from paramiko import ServerInterface, Transport
 from paramiko.sftp import (
@@ -33,7 +33,9 @@ from paramiko.sftp import (
 from paramiko.sftp_attr import SFTPAttributes
 from paramiko.sftp_handle import SFTPHandle
 from paramiko.sftp_si import SFTPServerInterface
-from typing_extensions import Buffer
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -208,7 +210,7 @@ class OpenFile(SFTPHandle):
         return os.read(descriptor, min(length, LARGEST_READ))
 
     @_answered
-    def write(self, offset: int, data: Buffer) -> int:
+    def write(self, offset: int, data: "Buffer") -> int:
         descriptor = self._ready("write")
         os.lseek(descriptor, offset, os.SEEK_SET)
         rest = memoryview(data)

@@ -52,8 +52,10 @@ def three_hashes(*, lab: str, alyx: KnownHash | None, registered: str | None) ->
     """Decide by the lab file's md5 now, Alyx's hash now, and what this ledger last registered.
 
     A hash in Alyx that is no md5 (SHA-1 of old rows) cannot be compared; unless we registered the
-    dataset ourselves since, somebody else's version stands there and a person decides.
+    dataset ourselves since, somebody else's version stands there and a person decides.  `lab` is an md5:
+    without one there is nothing to decide.
     """
+    assert is_md5(lab), f"the lab's file has no md5: {lab!r}"
     if alyx is None:
         return Verdict.REGISTER
     if not alyx.md5:

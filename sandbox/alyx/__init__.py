@@ -11,7 +11,8 @@ With `state` every row outlives the process. It does not serve files, and knows 
 `requests` counts what was asked, `faults` scripts failures, `hazards` widens the gap between read and write.
 """
 
-from sandbox.alyx.labs import SandboxAlyx, Tables
+from sandbox.alyx.labs import SandboxAlyx
 from sandbox.alyx.seeding import Seed
+from sandbox.alyx.tables import Tables
 
 __all__ = ["SandboxAlyx", "Seed", "Tables"]

@@ -1,6 +1,7 @@
 """python -m sandbox.alyx: serve a sandbox Alyx until Ctrl-C; prints its address on one line."""
 
 import argparse
+import contextlib
 import threading
 from pathlib import Path
 
@@ -22,10 +23,8 @@ def main() -> None:
     seed = read_seed(options.seed) if options.seed else None
     with SandboxAlyx(seed, state=options.state, throttle=options.throttle, port=options.port) as alyx:
         print(alyx.url, flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ character it does not know silently ends the collection, `..` passes, the sessio
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import translate
+from functools import cache
 from pathlib import PurePosixPath
 
 from sandbox.alyx.errors import Crash, plain
@@ -15,9 +16,10 @@ from sandbox.alyx.model import Row
 
 _SESSION = re.compile(r"^([a-zA-Z0-9\-_]+)/([0-9\-]{10})/([0-9]+)(.*)$", re.DOTALL)
 _BELOW = re.compile(r"^(?:(?P<collection>[\w./-]+)/)?(?:#(?P<revision>[\w.-]+)#/)?")
-_ATTRIBUTE = re.compile(
-    r"^(?:_[a-zA-Z0-9]+_)?(?P<object>(?!_)[a-zA-Z\d_]*?[a-zA-Z\d])\.(?P<attribute>(?:(?!\.)[^.])+)"
-    r"(?:\.(?P<extra>.+?))?\.(?P<extension>\w+)$"
+_FILE = re.compile(
+    r"^_?(?:(?<=_)[a-zA-Z0-9]+)?_?(?P<object>\w+)"
+    r"\.(?P<attribute>(?:_[a-z]+_)?[a-zA-Z0-9]+(?:_times(?=[_.])|_intervals(?=[_.]))?)"
+    r"(?:_\w+)?(?:\.[.\w-]+)*\.\w+$"
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[34][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _REFUSED = "Invalid ALF path. Only letters, numbers, hyphens, underscores and periods are allowed."
@@ -84,12 +86,12 @@ def place_of_aggregate(path: str, filename: str) -> Place:
 def dataset_type(filename: str, types: Iterable[Row]) -> Row:
     """The one dataset type that fits: by its pattern, or without one by object.attribute being its name."""
     fitting = []
-    alf = _ATTRIBUTE.match(filename)
+    alf = _FILE.match(filename)
     plain_name = f"{alf['object']}.{alf['attribute']}" if alf else PurePosixPath(filename).stem
     for row in types:
         pattern = (row["filename_pattern"] or "").strip()
         if pattern:
-            if fnmatch(filename.lower(), pattern.lower()):
+            if _pattern(pattern).match(filename.casefold()):
                 fitting.append(row)
         elif row["name"] == plain_name:
             fitting.append(row)
@@ -99,6 +101,11 @@ def dataset_type(filename: str, types: Iterable[Row]) -> Row:
         names = ", ".join(f"<DatasetType {row['name']}>" for row in fitting)
         raise Crash(f'Multiple matching dataset types found for filename "{filename}": \n{names}')
     return fitting[0]
+
+
+@cache
+def _pattern(glob: str) -> re.Pattern[str]:
+    return re.compile(translate(glob.casefold()))
 
 
 def data_format(filename: str, formats: Iterable[Row]) -> Row:

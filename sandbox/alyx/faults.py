@@ -48,7 +48,7 @@ class Faults:
         retry_after: int | None = None,
         detail: str = "scripted fault",
     ) -> None:
-        """Script a fault for the next `times` requests whose path (no query) matches the regex `path` from its start.
+        """Script a fault for the next `times` requests whose path, without query, `path` matches (a regex).
 
         `status` answers with it; `drop` closes the connection without an answer. Both come instead of the
         work, or after it was done if `after_work`. `delay` seconds pass first. Method "*" means any.

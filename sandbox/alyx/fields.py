@@ -11,8 +11,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sandbox.alyx.errors import invalid
-from sandbox.alyx.model import MODELS, Row
 from sandbox.alyx.store import Store
 
 _TRUE = {"t", "y", "yes", "true", "on", "1"}
@@ -46,7 +44,7 @@ class Text(Input):
     pattern: str = ""
     message: str = ""
 
-    def clean(self, value: Any, store: Store) -> Any:
+    def clean(self, value: Any, _store: Store) -> Any:
         """The trimmed text."""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise Wrong("Not a valid string.")
@@ -78,7 +76,7 @@ class Url(Text):
 class Flag(Input):
     """A boolean; the usual words are understood."""
 
-    def clean(self, value: Any, store: Store) -> Any:
+    def clean(self, value: Any, _store: Store) -> Any:
         """True or False."""
         if isinstance(value, bool | int | float) and value in (0, 1):
             return bool(value)
@@ -99,7 +97,7 @@ class Whole(Input):
     least: int = -(2**63)
     most: int = 2**63 - 1
 
-    def clean(self, value: Any, store: Store) -> Any:
+    def clean(self, value: Any, _store: Store) -> Any:
         """The integer."""
         if isinstance(value, str) and len(value) > 1000:
             raise Wrong("String value too large.")
@@ -118,7 +116,7 @@ class Whole(Input):
 class Number(Input):
     """A float, also as text."""
 
-    def clean(self, value: Any, store: Store) -> Any:
+    def clean(self, value: Any, _store: Store) -> Any:
         """The float."""
         try:
             return float(value)
@@ -130,7 +128,7 @@ class Number(Input):
 class Uuid(Input):
     """A UUID."""
 
-    def clean(self, value: Any, store: Store) -> Any:
+    def clean(self, value: Any, _store: Store) -> Any:
         """The UUID with dashes, in lower case."""
         try:
             return str(UUID(str(value)))
@@ -142,7 +140,7 @@ class Uuid(Input):
 class Moment(Input):
     """A datetime; a zone is dropped, as the server stores naive local times."""
 
-    def clean(self, value: Any, store: Store) -> Any:
+    def clean(self, value: Any, _store: Store) -> Any:
         """Naive ISO text."""
         try:
             if not isinstance(value, str) or len(value) < 16:
@@ -157,7 +155,7 @@ class Moment(Input):
 class Day(Input):
     """A date."""
 
-    def clean(self, value: Any, store: Store) -> Any:
+    def clean(self, value: Any, _store: Store) -> Any:
         """ISO text."""
         try:
             return datetime.strptime(str(value), "%Y-%m-%d").date().isoformat()
@@ -177,130 +175,9 @@ class Enum(Input):
     name: str = ""
     choices: Mapping[str, int] | None = None
 
-    def clean(self, value: Any, store: Store) -> Any:
+    def clean(self, value: Any, _store: Store) -> Any:
         """The choice's integer."""
         choices = self.choices or {}
         if not isinstance(value, str) or value not in choices:
             raise Wrong(f"Invalid {self.name}, choices are: {', '.join(choices)}")
         return choices[value]
-
-
-@dataclass(frozen=True, slots=True)
-class Slug(Input):
-    """A related row by its name."""
-
-    table: str = ""
-    field: str = "name"
-
-    def clean(self, value: Any, store: Store) -> Any:
-        """The related row's id."""
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise Wrong("Invalid value.")
-        row = store.one(self.table, self.field, str(value))
-        if row is None:
-            raise Wrong(f"Object with {self.field}={value} does not exist.")
-        return row["id"]
-
-
-@dataclass(frozen=True, slots=True)
-class Slugs(Slug):
-    """Several related rows by their names; the list replaces what was there."""
-
-    def clean(self, value: Any, store: Store) -> Any:
-        """The related rows' ids."""
-        if isinstance(value, str) or not isinstance(value, list):
-            raise Wrong(f'Expected a list of items but got type "{type(value).__name__}".')
-        return list(dict.fromkeys(Slug.clean(self, item, store) for item in value))
-
-
-@dataclass(frozen=True, slots=True)
-class Pk(Input):
-    """A related row by its id."""
-
-    table: str = ""
-
-    def clean(self, value: Any, store: Store) -> Any:
-        """The id."""
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise Wrong(f"Incorrect type. Expected pk value, received {type(value).__name__}.")
-        try:
-            key = str(UUID(str(value)))
-        except ValueError:
-            raise Wrong(f"“{value}” is not a valid UUID.") from None
-        if store.get(self.table, key) is None:
-            raise Wrong(f'Invalid pk "{value}" - object does not exist.')
-        return key
-
-
-@dataclass(frozen=True, slots=True)
-class Pks(Pk):
-    """Several related rows by id."""
-
-    def clean(self, value: Any, store: Store) -> Any:
-        """The ids."""
-        if isinstance(value, str) or not isinstance(value, list):
-            raise Wrong(f'Expected a list of items but got type "{type(value).__name__}".')
-        return [Pk.clean(self, item, store) for item in value]
-
-
-@dataclass(frozen=True, slots=True)
-class Link(Input):
-    """A related row by its URL, absolute or only its path."""
-
-    table: str = ""
-
-    def clean(self, value: Any, store: Store) -> Any:
-        """The id at the end of the URL."""
-        if not isinstance(value, str):
-            raise Wrong(f"Incorrect type. Expected URL string, received {type(value).__name__}.")
-        path = re.sub(r"^https?://[^/]*", "", value)
-        found = re.fullmatch(rf"/{self.table}/([0-9a-f-]{{36}})", path)
-        if found is None:
-            raise Wrong("Invalid hyperlink - No URL match.")
-        if store.get(self.table, found[1]) is None:
-            raise Wrong("Invalid hyperlink - Object does not exist.")
-        return found[1]
-
-
-def read(body: Any, inputs: Mapping[str, Input], store: Store, *, partial: bool) -> Row:
-    """Check a body; returns only the values it contains (and defaults, unless `partial`)."""
-    if not isinstance(body, dict):
-        kind = type(body).__name__
-        raise invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {kind}."]})
-    errors: dict[str, list[str]] = {}
-    found: Row = {}
-    for name, item in inputs.items():
-        if name not in body:
-            if item.required and not partial:
-                errors[name] = ["This field is required."]
-            continue
-        value = body[name]
-        if value is None:
-            if item.null:
-                found[name] = None
-            else:
-                errors[name] = ["This field may not be null."]
-            continue
-        try:
-            found[name] = item.clean(value, store)
-        except Wrong as wrong:
-            errors[name] = [str(wrong)]
-    if errors:
-        raise invalid(errors)
-    return found
-
-
-def defaults(inputs: Mapping[str, Input]) -> Row:
-    """What a new row holds where the body says nothing."""
-    return {
-        name: list(item.default) if isinstance(item.default, list) else item.default
-        for name, item in inputs.items()
-    }
-
-
-def unique(store: Store, table: str, field: str, value: Any, *, but: str | None) -> None:
-    """Refuse a value that another row of the table has."""
-    other = store.one(table, field, value)
-    if other is not None and other["id"] != but:
-        verbose = MODELS[table].verbose
-        raise invalid({field: [f"{verbose} with this {field.replace('_', ' ')} already exists."]})

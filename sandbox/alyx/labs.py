@@ -1,6 +1,5 @@
 """SandboxAlyx: the server with a front door for tests and demos, to furnish labs and to look inside."""
 
-import copy
 import json
 import secrets
 from collections.abc import Sequence
@@ -12,85 +11,11 @@ from sandbox.alyx import reference
 from sandbox.alyx.counting import Requests
 from sandbox.alyx.faults import Faults
 from sandbox.alyx.hazards import Hazards
-from sandbox.alyx.model import MODELS, QC, Row
+from sandbox.alyx.model import MODELS
 from sandbox.alyx.seeding import Seed, Seeder
 from sandbox.alyx.server import Application, Server
 from sandbox.alyx.store import Store
-
-_QC_NAME = {value: name for name, value in QC.items()}
-
-
-class Tables:
-    """The tables as they are this moment, as copies: what an observer may look at behind the server's back."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def rows(self, table: str) -> list[Row]:
-        """Copies of all rows of a table, in heap order; relations are ids."""
-        with self._store.lock:
-            return copy.deepcopy(list(self._store.tables[table].values()))
-
-    def file_records(self, repository: str | None = None, dataset: str | None = None) -> list[Row]:
-        """File records: id, dataset, repository (its name), relative_path, exists, json."""
-        with self._store.lock:
-            names = {key: row["name"] for key, row in self._store.tables["data-repository"].items()}
-            found = [
-                {
-                    "id": row["id"],
-                    "dataset": row["dataset"],
-                    "repository": names[row["data_repository"]],
-                    "relative_path": row["relative_path"],
-                    "exists": row["exists"],
-                    "json": copy.deepcopy(row["json"]),
-                }
-                for row in self._store.tables["files"].values()
-            ]
-        return [
-            row
-            for row in found
-            if repository in (None, row["repository"]) and dataset in (None, row["dataset"])
-        ]
-
-    def datasets(self, session: str | None = None, name: str | None = None) -> list[Row]:
-        """Datasets: the stored row, with names for its type, format, revision, creator, tags and qc."""
-        with self._store.lock:
-            tables = self._store.tables
-            chosen = [
-                row
-                for row in tables["datasets"].values()
-                if session in (None, row["session"]) and name in (None, row["name"])
-            ]
-            return [
-                {
-                    **copy.deepcopy(row),
-                    "dataset_type": tables["dataset-types"][row["dataset_type"]]["name"],
-                    "data_format": tables["data-formats"][row["data_format"]]["name"],
-                    "revision": tables["revisions"][row["revision"]]["name"] if row["revision"] else "",
-                    "created_by": tables["users"][row["created_by"]]["username"]
-                    if row["created_by"]
-                    else None,
-                    "tags": [tables["tags"][key]["name"] for key in row["tags"]],
-                    "qc": _QC_NAME[row["qc"]],
-                }
-                for row in chosen
-            ]
-
-    def sessions(self, subject: str | None = None) -> list[Row]:
-        """Sessions: id, subject, lab, number, start_time."""
-        with self._store.lock:
-            tables = self._store.tables
-            found = [
-                {
-                    "id": row["id"],
-                    "subject": tables["subjects"][row["subject"]]["nickname"],
-                    "lab": tables["labs"][row["lab"]]["name"] if row["lab"] else None,
-                    "number": row["number"],
-                    "start_time": row["start_time"],
-                }
-                for row in tables["sessions"].values()
-            ]
-        return [row for row in found if subject in (None, row["subject"])]
+from sandbox.alyx.tables import Tables
 
 
 class SandboxAlyx:
@@ -108,7 +33,7 @@ class SandboxAlyx:
 
         `seed` holds rows as Alyx lists them (None: the usual dataset types and formats). `state` is a SQLite
         file: if it already holds rows they are used and the seed is not. `throttle` is requests per minute
-        and user (None: no limit). `port` 0 takes a free one. `password` is for the seed's users that have none.
+        and user (None: no limit). `port` 0 takes a free one. `password` is for seed users that have none.
         """
         self._store = Store(state)
         self._seeder = Seeder(self._store)
@@ -201,7 +126,7 @@ class SandboxAlyx:
         hostname: str = "",
         globus_endpoint_id: str | None = None,
     ) -> str:
-        """A data repository; `personal` True is a lab's own server, False the central store; returns the id."""
+        """A data repository; `personal` is True for a lab's own server, False for the central store."""
         return self._add(
             "data-repository",
             name=name,
@@ -223,7 +148,7 @@ class SandboxAlyx:
     def add_session(
         self, subject: str, date: str, number: int = 1, lab: str | None = None, users: Sequence[str] = ()
     ) -> str:
-        """A session of that day (ISO date, or a whole start time); the lab defaults to the subject's; returns the eid."""
+        """A session of that day (an ISO date, or a whole start time), by default of the subject's lab; its eid."""
         with self._store.lock:
             owner = self._store.one("subjects", "nickname", subject)
             if owner is None:

@@ -301,8 +301,16 @@ MODELS: dict[str, Model] = {
             "file_records": _back("files", "dataset"),
         },
         key="id",
-        hidden=("content_object", "content_type_id", "data_dataset_provenance_related", "download")
-        + ("field_of_view", "probe_insertion", "protected", "public"),
+        hidden=(
+            "content_object",
+            "content_type_id",
+            "data_dataset_provenance_related",
+            "download",
+            "field_of_view",
+            "probe_insertion",
+            "protected",
+            "public",
+        ),
         verbose="dataset",
         indexed=("session",),
     ),

@@ -12,7 +12,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import httpx2
 
 from sandbox.alyx.comparing import Path as Place
 from sandbox.alyx.comparing import Unordered, compare, mask, pointed
+from sandbox.alyx.known import KNOWN, Json
 from sandbox.alyx.labs import SandboxAlyx
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -29,54 +30,6 @@ _SLOT = re.compile(r"\{([A-Za-z0-9_.-]+):((?:/[^{}]*)?)\}")
 _REDACTED = re.compile(r"<[^<>]*redacted[^<>]*>")
 _RATE = re.compile(r"(\d+)\s*(?:/|per |a )\s*min")
 _DEFAULT_RATE = 5
-
-Json = Any
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A difference we accept: why, and how the two bodies look once it is set aside."""
-
-    reason: str
-    unordered: Unordered = lambda path: False
-    soften: Callable[[Json], Json] = lambda body: body
-
-
-def _soft_alf(body: Json) -> Json:
-    """Keep only the first words of a refusal of a path."""
-    if isinstance(body, dict) and str(body.get("detail", "")).startswith("Invalid ALF path"):
-        return {**body, "detail": "Invalid ALF path"}
-    return body
-
-
-def _soft_descriptions(body: Json) -> Json:
-    """Drop the description of dataset types and data formats."""
-    if isinstance(body, list):
-        return [_soft_descriptions(row) for row in body]
-    if not isinstance(body, dict):
-        return body
-    if "results" in body:
-        return {**body, "results": _soft_descriptions(body["results"])}
-    if "filename_pattern" in body or "file_extension" in body:
-        return {key: value for key, value in body.items() if key != "description"}
-    return body
-
-
-KNOWN: tuple[Known, ...] = (
-    Known(
-        "The records of one dataset come in PostgreSQL's heap order, after the order in which Python walks a set "
-        "of repositories (by the hash of ids that the API never shows); neither can be known from outside.",
-        unordered=lambda path: bool(path) and path[-1] == "file_records",
-    ),
-    Known(
-        "A recording's seed comes without the descriptions of dataset types and data formats.",
-        soften=_soft_descriptions,
-    ),
-    Known(
-        'Only the first words of the refusal "Invalid ALF path" are known to us.',
-        soften=_soft_alf,
-    ),
-)
 
 
 @dataclass(slots=True)
@@ -215,7 +168,7 @@ class Replay:
         expected = mask(self._translated(body), volatile)
         actual, wrong = self._cut(exchange, actual)
         strictly, _ = compare(expected, actual, _order_of(exchange))
-        loosely, aligned = compare(expected, actual, _loosest(exchange))
+        _loosely, aligned = compare(expected, actual, _loosest(exchange))
         self.answers[exchange["name"]] = aligned
         if not exchange.get("unordered") or len(body.get("results", ())) == 1:
             self._learn(body, aligned, volatile)
@@ -224,10 +177,10 @@ class Replay:
         forgiven = []
         for known in KNOWN:
             softer = known.soften(expected), known.soften(actual)
-            rules = _order_of(exchange, known.unordered)
-            if compare(*softer, rules)[0] != strictly:
+            if compare(*softer, _order_of(exchange, known.unordered))[0] != strictly:
                 forgiven.append(known.reason)
-            expected, actual = softer
+        for known in KNOWN:
+            expected, actual = known.soften(expected), known.soften(actual)
         left, _ = compare(expected, actual, _loosest(exchange))
         return differences + wrong + left, " ".join(forgiven)
 

@@ -3,25 +3,9 @@
 from collections.abc import Mapping
 from functools import partial
 
-from sandbox.alyx.fields import (
-    Anything,
-    Day,
-    Enum,
-    Flag,
-    Input,
-    Link,
-    Moment,
-    Number,
-    Pk,
-    Pks,
-    Slug,
-    Slugs,
-    Text,
-    Url,
-    Uuid,
-    Whole,
-)
+from sandbox.alyx.fields import Anything, Day, Enum, Flag, Input, Moment, Number, Text, Url, Uuid, Whole
 from sandbox.alyx.model import QC, TASK_STATUS
+from sandbox.alyx.relations import Link, Pk, Pks, Slug, Slugs
 
 JSON = Anything(null=True)
 PATH_PATTERN = r"^[a-zA-Z0-9\_][^\\\:]+$"
@@ -191,19 +175,10 @@ INPUTS: Mapping[str, Mapping[str, Input]] = {
     },
 }
 
-DATASET_COLUMNS = (
-    (
-        "id",
-        "name",
-        "json",
-        "created_datetime",
-        "generating_software",
-        "file_size",
-        "md5",
-        "created_by",
-        "data_format",
-    )
-    + ("dataset_type", "provenance_directory", "session", "collection", "hash", "version", "auto_datetime")
-    + ("default_dataset", "revision", "content_type", "object_id", "qc")
-)
+_COLUMNS = """
+id name json created_datetime generating_software file_size md5 created_by data_format dataset_type
+provenance_directory session collection hash version auto_datetime default_dataset revision content_type
+object_id qc
+"""
+DATASET_COLUMNS: tuple[str, ...] = tuple(_COLUMNS.split())
 """The dataset table's columns in PostgreSQL's order, for the text of a violated constraint."""

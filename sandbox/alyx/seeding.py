@@ -9,7 +9,7 @@ walks a set of objects) is the one in which it made the file records of the seed
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.alyx.fields import defaults
+from sandbox.alyx.bodies import defaults
 from sandbox.alyx.model import QC, TASK_STATUS, Row
 from sandbox.alyx.resources import INPUTS
 from sandbox.alyx.store import Store, new_id, now

@@ -4,18 +4,12 @@ Which keys an answer has, and which of them are names, links, integers or string
 endpoint; every shape here was seen on the real server.
 """
 
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import quote
-
 from sandbox.alyx.alf import with_uuid
-from sandbox.alyx.model import MODELS, QC, TASK_STATUS, Row
-from sandbox.alyx.store import Store
+from sandbox.alyx.model import QC, TASK_STATUS, Row
+from sandbox.alyx.shapes import Shapes, pick
 
 _QC_NAME = {value: name for name, value in QC.items()}
 _STATUS_NAME = {value: name for name, value in TASK_STATUS.items()}
-
-Shape = Callable[[Row], Row]
 
 
 def enum_name(names: dict[int, str], value: int) -> str:
@@ -25,87 +19,8 @@ def enum_name(names: dict[int, str], value: int) -> str:
     return names[value]
 
 
-class Serializers:
-    """The shapes, for one store and one base URL (links repeat the host the client used)."""
-
-    def __init__(self, store: Store, base: str) -> None:
-        self.store = store
-        self.base = base
-
-    def name(self, table: str, key: str | None) -> str | None:
-        """The name a row goes by in answers."""
-        row = self.store.get(table, key)
-        return None if row is None else row[MODELS[table].key]
-
-    def names(self, table: str, keys: list[str] | None) -> list[Any]:
-        """The names of a to-many relation, sorted where the model is."""
-        found = [self.name(table, key) for key in keys or ()]
-        return sorted(found, key=str) if MODELS[table].order else found
-
-    def link(self, table: str, key: str | None) -> str | None:
-        """The absolute URL of a row."""
-        if key is None:
-            return None
-        return f"{self.base}/{table}/{key if MODELS[table].key == 'id' else quote(key)}"
-
-    # Reference tables -----------------------------------------------------------
-
-    def flat(self, table: str, row: Row) -> Row:
-        """A row of a reference table."""
-        match table:
-            case "data-repository-type":
-                return {"url": self.link(table, row["name"]), "json": row["json"], "name": row["name"]}
-            case "data-repository":
-                return _pick(
-                    {**row, "repository_type": self.name("data-repository-type", row["repository_type"])},
-                    ("name", "timezone", "globus_path", "hostname", "data_url", "repository_type")
-                    + ("globus_endpoint_id", "globus_is_personal", "json"),
-                )
-            case "labs":
-                return _pick(
-                    {**row, "repositories": self.names("data-repository", row["repositories"])},
-                    ("name", "institution", "address", "timezone", "repositories")
-                    + ("reference_weight_pct", "zscore_weight_pct", "json"),
-                )
-            case "dataset-types":
-                shown = {**row, "created_by": self.name("users", row["created_by"])}
-                return _pick(shown, ("id", "name", "created_by", "description", "filename_pattern"))
-            case "data-formats":
-                keys = ("id", "json", "name", "description", "file_extension")
-                return _pick(row, (*keys, "matlab_loader_function", "python_loader_function"))
-            case "projects":
-                shown = {**row, "users": self.names("users", row["users"])}
-                return _pick(shown, ("name", "description", "users"))
-            case "revisions":
-                return _pick(row, ("id", "json", "name", "description", "created_datetime"))
-            case "tags":
-                return _pick(row, ("id", "json", "name", "description", "protected", "public", "hash"))
-            case _:
-                return self._person_or_subject(table, row)
-
-    def _person_or_subject(self, table: str, row: Row) -> Row:
-        if table == "users":
-            mine = [
-                s["nickname"]
-                for s in self.store.tables["subjects"].values()
-                if s["responsible_user"] == row["id"]
-            ]
-            shown = {"id": row["id"], "username": row["username"], "email": row["email"]}
-            return {**shown, "subjects_responsible": sorted(mine), **row["more"]}
-        return {
-            "nickname": row["nickname"],
-            "url": self.link("subjects", row["nickname"]),
-            "id": row["id"],
-            "responsible_user": self.name("users", row["responsible_user"]),
-            **row["more"],
-            "projects": self.names("projects", row["projects"]),
-            "lab": self.name("labs", row["lab"]),
-            **_pick(row, ("sex", "description", "birth_date", "death_date", "json")),
-        }
-
-    def subject_detail(self, row: Row) -> Row:
-        """One subject, with the histories that the sandbox does not keep."""
-        return {**self.flat("subjects", row), "weighings": [], "water_administrations": []}
+class Serializers(Shapes):
+    """The shapes of sessions, datasets, file records, tasks and notes."""
 
     # Sessions -------------------------------------------------------------------
 
@@ -137,15 +52,15 @@ class Serializers:
             "procedures": row["procedures"],
             "lab": self.name("labs", row["lab"]),
             "projects": self.names("projects", row["projects"]),
-            **_pick(row, ("type", "task_protocol", "number", "start_time", "end_time", "narrative")),
+            **pick(row, ("type", "task_protocol", "number", "start_time", "end_time", "narrative")),
             "parent_session": self.link("sessions", row["parent_session"]),
-            **_pick(row, keys),
+            **pick(row, keys),
             "url": self.link("sessions", row["id"]),
             "extended_qc": row["extended_qc"],
             "qc": enum_name(_QC_NAME, row["qc"]),
             "wateradmin_session_related": [],
             "data_dataset_session_related": [self._dataset_of_session(d) for d in online],
-            **_pick(row, ("auto_datetime", "id", "json")),
+            **pick(row, ("auto_datetime", "id", "json")),
             "probe_insertion": [self._insertion(probe, row) for probe in probes],
             "field_of_view": [],
             "notes": [
@@ -166,13 +81,13 @@ class Serializers:
         )
 
     def _dataset_of_session(self, row: Row) -> Row:
-        shown = _pick(row, ("id", "name"))
+        shown = pick(row, ("id", "name"))
         return {
             **shown,
             "dataset_type": self.name("dataset-types", row["dataset_type"]),
             "data_url": self._data_url_of(row),
             "url": self.link("datasets", row["id"]),
-            **_pick(row, ("file_size", "hash", "version", "collection")),
+            **pick(row, ("file_size", "hash", "version", "collection")),
             "revision": row["revision"] or "",
             "default_revision": str(row["default_dataset"]),
             "qc": enum_name(_QC_NAME, row["qc"]),
@@ -199,9 +114,9 @@ class Serializers:
         ]
         keys = ("subject", "start_time", "number", "lab", "id", "projects", "task_protocol")
         return {
-            **_pick(probe, ("id", "session", "model")),
-            "session_info": _pick(info, keys),
-            **_pick(probe, ("name", "json", "serial", "auto_datetime")),
+            **pick(probe, ("id", "session", "model")),
+            "session_info": pick(info, keys),
+            **pick(probe, ("name", "json", "serial", "auto_datetime")),
             "chronic_insertion": None,
             "datasets": sorted(inside),
         }
@@ -240,7 +155,7 @@ class Serializers:
             "data_format": self.name("data-formats", row["data_format"]),
             "collection": row["collection"],
             "session": self.link("sessions", row["session"]),
-            **_pick(row, ("file_size", "hash", "version")),
+            **pick(row, ("file_size", "hash", "version")),
             "experiment_number": None if session is None else session["number"],
             "file_records": [self._nested(record) for record in self.records(row["id"])],
             "auto_datetime": row["auto_datetime"],
@@ -263,7 +178,7 @@ class Serializers:
             "url": f"{self.base}/files/{row['id']}",
             "dataset": f"{self.base}/datasets/{row['dataset']}",
             "data_repository": self.store.tables["data-repository"][row["data_repository"]]["name"],
-            **_pick(row, ("name", "json", "relative_path", "exists")),
+            **pick(row, ("name", "json", "relative_path", "exists")),
         }
 
     def registered(self, row: Row) -> Row:
@@ -281,7 +196,7 @@ class Serializers:
             place = {"content_type": row["content_type"], "object_id": row["object_id"]}
             subject = self.name("subjects", row["object_id"])
         return {
-            **_pick(row, ("id", "name", "file_size")),
+            **pick(row, ("id", "name", "file_size")),
             "subject": subject,
             "created_by": self.name("users", row["created_by"]),
             "created_datetime": row["created_datetime"],
@@ -293,7 +208,7 @@ class Serializers:
             "default": row["default_dataset"],
             "qc": row["qc"],
             "file_records": [
-                _pick(self._nested(record), ("id", "data_repository", "relative_path", "exists"))
+                pick(self._nested(record), ("id", "data_repository", "relative_path", "exists"))
                 for record in self.records(row["id"])
             ],
         }
@@ -305,18 +220,14 @@ class Serializers:
         keys = ("name", "priority", "io_charge", "level", "gpu", "cpu", "ram", "time_out_secs")
         more = ("time_elapsed_secs", "executable", "graph", "log", "version", "datetime", "arguments")
         return {
-            **_pick(row, ("id", "parents", "session")),
+            **pick(row, ("id", "parents", "session")),
             "data_repository": self.name("data-repository", row["data_repository"]),
             "status": enum_name(_STATUS_NAME, row["status"]),
-            **_pick(row, keys),
-            **_pick(row, more),
+            **pick(row, keys),
+            **pick(row, more),
         }
 
     def note(self, row: Row) -> Row:
         """One note."""
-        shown = _pick(row, ("id", "date_time", "content_type", "object_id", "text", "image", "json"))
+        shown = pick(row, ("id", "date_time", "content_type", "object_id", "text", "image", "json"))
         return {"user": self.name("users", row["user"]), **shown}
-
-
-def _pick(row: Row, keys: tuple[str, ...]) -> Row:
-    return {key: row[key] for key in keys}

@@ -9,8 +9,6 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -19,78 +17,18 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from sandbox.alyx.actions import Actions
 from sandbox.alyx.counting import Requests, Throttle
 from sandbox.alyx.errors import Crash, Refused, refused
 from sandbox.alyx.faults import Fault, Faults
 from sandbox.alyx.hazards import Hazards
 from sandbox.alyx.metadata import describe
-from sandbox.alyx.model import MODELS
 from sandbox.alyx.requesting import Answer, Request, not_found, page
+from sandbox.alyx.routes import Route, routes
 from sandbox.alyx.store import Store
 from sandbox.alyx.views import Views
 
 _HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]", "testserver"})
-_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-
-Handler = Callable[[Request], Answer | Awaitable[Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One path: its template for counting, its methods, and whether anybody may call it."""
-
-    template: str
-    methods: dict[str, Handler]
-    open: bool = False
-    throttled: bool = True
-    table: str = ""
-
-    @property
-    def allow(self) -> str:
-        """The Allow header."""
-        methods = [name for name in ("GET", "POST", "PUT", "PATCH", "DELETE") if name in self.methods]
-        head = ["HEAD"] if "GET" in self.methods else []
-        return ", ".join([*methods, *head, "OPTIONS"])
-
-
-def routes(views: Views) -> list[tuple[re.Pattern[str], Route]]:
-    """Every path the server knows, most used first."""
-    found: list[tuple[re.Pattern[str], Route]] = []
-    tables = [
-        "files",
-        "datasets",
-        *(name for name in MODELS if name not in ("files", "datasets", "insertions")),
-    ]
-    for table in tables:
-        by_id = MODELS[table].key == "id"
-        template = f"/{table}/<id>" if by_id else f"/{table}/<name>"
-        detail: dict[str, Handler] = {
-            "GET": _bind(views.detail, table),
-            "PUT": _bind(views.update, table),
-            "PATCH": _bind(views.update, table),
-            "DELETE": _bind(views.destroy, table),
-        }
-        listing: dict[str, Handler] = {"GET": _bind(views.list, table), "POST": _bind(views.create, table)}
-        key = _UUID if by_id else "[^/]+"
-        found.append((re.compile(f"^/{table}/(?P<key>{key})$"), Route(template, detail, table=table)))
-        found.append((re.compile(f"^/{table}$"), Route(f"/{table}", listing)))
-    single = [
-        (r"/register-file", Route("/register-file", {"POST": views.register_file}, open=True)),
-        (r"/check-protected", Route("/check-protected", {"GET": views.check_protected}, open=True)),
-        (
-            r"/sync-file-status",
-            Route("/sync-file-status", {"GET": views.sync_status, "POST": views.sync}, open=True),
-        ),
-        (r"/auth-token", Route("/auth-token", {"POST": views.token}, open=True, throttled=False)),
-        (r"/cache/info/", Route("/cache/info", {"GET": views.cache_info})),
-        (r"/cache/info", Route("/cache/info", {"GET": views.cache_info})),
-        (r"/cache/info/(?P<key>[^/]+)", Route("/cache/info/<tag>", {"GET": views.cache_info})),
-    ]
-    return found + [(re.compile(f"^{path}$"), route) for path, route in single]
-
-
-def _bind(view: Callable[[Request, str], Any], table: str) -> Handler:
-    return lambda request: view(request, table)
 
 
 class Application:
@@ -104,7 +42,8 @@ class Application:
         self.throttle = Throttle(throttle)
         self.views = Views(store, self.hazards)
         self.transports: dict[tuple[str, int], asyncio.Transport] = {}
-        self._routes = routes(self.views)
+        self.actions = Actions(store, self.hazards)
+        self._routes = routes(self.views, self.actions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -154,7 +93,7 @@ class Application:
         if host not in _HOSTS:
             return page(400, "Bad Request (400)", "")
         if request.path == "/":
-            return self.views.root(request)
+            return self.actions.root(request)
         if route is None:
             return not_found()
         try:

@@ -1,5 +1,6 @@
 """Finding the session a path speaks of, with the side effects that has on the real server."""
 
+from sandbox.alyx.converting import as_date
 from sandbox.alyx.errors import Crash
 from sandbox.alyx.model import Row
 from sandbox.alyx.store import Store, now
@@ -21,6 +22,7 @@ def find_session(store: Store, subject: Row, day: str, number: int | None, user:
     The day's base session (the one without a parent) and the session found get the user added, and the
     session gets the base as its parent. Of several candidates the one with the smallest id is taken.
     """
+    day = as_date(day)
     sessions = store.tables["sessions"]
     keys = store.pointing("sessions", "subject", subject["id"])
     that_day = sorted(
@@ -51,8 +53,9 @@ def add_user(store: Store, session: Row, user: Row | None) -> None:
         return
     store.session_users_drawn += 1
     if user is None:
+        relation = 'column "labmember_id" of relation "actions_session_users"'
         raise Crash(
-            'null value in column "labmember_id" of relation "actions_session_users" violates not-null constraint\n'
+            f"null value in {relation} violates not-null constraint\n"
             f"DETAIL:  Failing row contains ({store.session_users_drawn}, {session['id']}, null).\n"
         )
     store.save("sessions", {**session, "users": [*session["users"], user["id"]], "auto_datetime": now()})

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -14,7 +15,7 @@ from cli.doctor import Outcome, made
 from cli.main import main
 from config import wiring
 from transfer import errors
-from transfer.catalog.base import Repository
+from transfer.catalog.base import AgentTask, Repository
 
 CENTRAL = Repository(
     name="flatiron_cortexlab",
@@ -34,6 +35,7 @@ class Alyx:
     skew: float = 0.0
     of_lab: list[str] | Exception = field(default_factory=lambda: ["cortexlab_SR", "flatiron_cortexlab"])
     tasks: int = 0
+    agent: AgentTask | None = None
     closed: int = 0
 
     def check_login(self) -> str:
@@ -52,6 +54,9 @@ class Alyx:
 
     def incumbent_tasks(self, lab: str) -> int:
         return self.tasks
+
+    def agent_task(self, name: str, repository: str) -> AgentTask | None:
+        return self.agent
 
     def close(self) -> None:
         self.closed += 1
@@ -170,6 +175,18 @@ def test_ibllibs_tasks_speak_against_reading_the_disk(place: Place, examine: Exa
     place.edit('work = "disk"', 'work = "alyx"')
     assert examine()[1]["work source", "cortexlab"]["outcome"] == "ok"
     assert code != 0
+
+
+def test_another_ledger_for_the_same_repository_is_a_problem(place: Place, examine: Examine) -> None:
+    told = {"ledger": "11111111-2222-3333-4444-555555555555"}
+    place.alyx.agent = AgentTask(
+        id=UUID(int=1), name="alyx-transfer", status="Started", arguments=told, log=None
+    )
+
+    code, found = examine()
+
+    assert found["ledger owner", "cortexlab"]["code"] == errors.ForeignLedger.code
+    assert code == 6
 
 
 @pytest.mark.parametrize(

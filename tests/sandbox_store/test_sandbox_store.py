@@ -279,6 +279,14 @@ def test_auto_finds_a_server_that_lets_us_in(tmp_path, connect, monkeypatch):
         assert client.open_sftp().listdir(str(store.root)) == []
 
 
+def test_auto_takes_the_embedded_server_where_sshd_refuses_the_login(sshd, tmp_path, connect, monkeypatch):
+    """A locked account, or a policy of the machine: sshd listens and lets nobody in."""
+    monkeypatch.setattr("sandbox.store._account", lambda: "no-such-account")
+    with SftpStore(tmp_path / "root", home=tmp_path / "home") as store, connect(store) as client:
+        assert store.kind == "embedded"
+        assert client.open_sftp().listdir(str(store.root)) == []
+
+
 def test_a_killed_parent_takes_its_sshd_along(sshd, tmp_path):
     """SIGKILL leaves no time to stop anything; the server ends all the same."""
     program = (

@@ -284,7 +284,7 @@ def test_a_secret_is_never_shown(write: Write) -> None:
 def test_a_secret_is_not_repeated_in_a_problem(write: Write) -> None:
     text = GOOD.replace('password_file = "{folder}/password"', 'password = ["hunter2"]')
     text = text.replace("https://alyx", "ftp://me:hunter2@alyx")
-    text += '\n[ledger]\nurl = "mysql://me:hunter2@db/ledger"\n'
+    text += '\n[ledger]\nurl = "mysql://me:hunter2@db/ledger"\n[broker]\nurl = ["redis://:hunter2@h"]\n'
 
     assert "hunter2" not in "\n".join(problems(write(text)))
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from transfer.ledger.engine import insert_into
 from transfer.ledger.guarded import Guarded, Move
 from transfer.ledger.tables import copies, hours, receipts
 from transfer.model import Item
@@ -113,9 +113,8 @@ def _count(tx: Guarded, items: Sequence[Item], outcome: str) -> None:
         files[route] += 1
         sizes[route] += item.size
         seconds[route] += round((tx.now - item.created_at).total_seconds())
-    dialect = sqlite if tx.connection.dialect.name == "sqlite" else postgresql
     for route, count in files.items():
-        row = dialect.insert(hours).values(
+        row = insert_into(tx.connection, hours).values(
             hour=hour,
             source=route[0],
             target=route[1],

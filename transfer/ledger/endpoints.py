@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from transfer.errors import TransferError
+from transfer.ledger.engine import insert_into
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import endpoints
 
@@ -36,10 +37,9 @@ class EndpointState:
 def ensure(ledger: Ledger, names: Sequence[str]) -> None:
     """Make sure each endpoint has its row."""
     with ledger.writing() as connection:
-        known = set(connection.scalars(select(endpoints.c.name)))
-        new = [{"name": name, "breaker": "closed", "failures": 0} for name in names if name not in known]
+        new = [{"name": name, "breaker": "closed", "failures": 0} for name in sorted(set(names))]
         if new:
-            connection.execute(insert(endpoints), new)
+            connection.execute(insert_into(connection, endpoints).on_conflict_do_nothing(), new)
 
 
 def state(ledger: Ledger, name: str) -> EndpointState | None:

@@ -10,8 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 
 from transfer.errors import LedgerUnavailable, TransferError
 
@@ -28,20 +37,28 @@ def open_engine(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
+        if "@" in (parsed.host or ""):
+            raise ArgumentError("an '@' in the password is written %40")
         if parsed.get_backend_name() == "sqlite":
             if parsed.database and parsed.database != ":memory:":
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             return _sqlite(url)
         return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
-    except (ArgumentError, ModuleNotFoundError, OSError) as error:
+    except (ArgumentError, ModuleNotFoundError, OSError, ValueError) as error:
         raise LedgerUnavailable(f"the ledger cannot be opened ({error})", to=_shown(url)) from error
 
 
 def _shown(url: str) -> str:
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
+        return shown(make_url(url))
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
         return "ledger.url"
+
+
+def shown(url: URL) -> str:
+    """The URL as messages may show it: no password, wherever in it one may be written."""
+    host = url.host.rpartition("@")[2] if url.host else None
+    return url.set(host=host, query={}).render_as_string(hide_password=True)
 
 
 def _sqlite(url: str) -> Engine:
@@ -66,15 +83,36 @@ def database_now(connection: Connection) -> datetime:
     if connection.dialect.name == "sqlite":
         return datetime.now(UTC)  # SQLite has no clock of its own: it runs in this process
     moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return moment
+    return moment.astimezone(UTC)  # the server answers in its own zone, which may be off by half an hour
+
+
+def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An insert that can say what to do when the row is there already: two processes may make it at once."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
+
+
+DEFECTS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+"""Database errors that no waiting cures: rows or statements of ours are wrong.  They fly as they are."""
 
 
 def unavailable(error: DBAPIError, engine: Engine) -> TransferError:
     """Translate a database failure once, at the edge."""
     return LedgerUnavailable(
         f"the ledger's database failed ({type(error.orig).__name__}: {error.orig})",
-        to=engine.url.render_as_string(hide_password=True),
+        to=shown(engine.url),
     )
 
 
-__all__ = ["Clock", "DBAPIError", "OperationalError", "database_now", "open_engine", "unavailable"]
+__all__ = [
+    "DEFECTS",
+    "Clock",
+    "DBAPIError",
+    "OperationalError",
+    "database_now",
+    "insert_into",
+    "open_engine",
+    "shown",
+    "unavailable",
+]

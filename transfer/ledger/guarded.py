@@ -77,6 +77,13 @@ _FAIL = (
 _LEAVES_BATCH = frozenset({Status.DISCOVERED, Status.REGISTERED})
 
 
+def _proved_at(item: Item, proof: Proof | None, now: datetime) -> datetime | None:
+    """When the proof was made: kept while it is carried on, None without one."""
+    if proof is None:
+        return None
+    return now if item.proof is None else item.proved_at
+
+
 class Guarded:
     """What a lease holder may write.  Made by `Ledger.guarded` and of no use after its `with`."""
 
@@ -87,13 +94,18 @@ class Guarded:
         self.lease = lease
 
     def still(self, wanted: Sequence[Item]) -> list[Item]:
-        """Those of `wanted` that still stand where the caller saw them, held ones left out."""
+        """Those of `wanted` that still stand where the caller saw them, held ones left out.
+
+        Their rows are locked, in the order of their ids: what is answered here is still so when the write
+        that follows arrives, whoever else (another lease, a person) is about to write.
+        """
         seen: dict[int, str] = {}
-        for ids in chunks([item.id for item in wanted]):
+        for ids in chunks(sorted(item.id for item in wanted)):
             found = self.connection.execute(
-                select(items.c.id, items.c.status).where(
-                    items.c.id.in_(ids), items.c.open == 1, items.c.hold.is_(None)
-                )
+                select(items.c.id, items.c.status)
+                .where(items.c.id.in_(ids), items.c.open == 1, items.c.hold.is_(None))
+                .order_by(items.c.id)
+                .with_for_update()
             )
             seen.update((row.id, row.status) for row in found)
         return [item for item in wanted if seen.get(item.id) == item.status]
@@ -139,7 +151,7 @@ class Guarded:
             "_partial": None if starts_anew else move.partial,
             "_attempt": None if starts_anew else item.attempt,
             "_proof": None if starts_anew else move.proof,
-            "_proved_at": self.now if move.proof and item.proof is None else item.proved_at,
+            "_proved_at": _proved_at(item, None if starts_anew else move.proof, self.now),
             "_now": self.now,
         }
 
@@ -212,5 +224,6 @@ class Guarded:
         )
 
     def items(self, *conditions: Any) -> list[Item]:
-        """Items as this transaction sees them."""
-        return [rows.item(row) for row in self.connection.execute(rows.ITEMS.where(*conditions))]
+        """Items as this transaction sees them; nobody else writes them before it ends."""
+        locked = rows.ITEMS.where(*conditions).order_by(items.c.id).with_for_update(of=items)
+        return [rows.item(row) for row in self.connection.execute(locked)]

@@ -149,13 +149,14 @@ def _open_items(tx: Guarded, store_copies: Mapping[int, Any], moving: Mapping[in
     current: dict[int, Item] = {}
     for ids in chunks([row.id for row in store_copies.values()]):
         current.update((item.copy, item) for item in tx.items(items.c.copy.in_(ids), items.c.open == 1))
-    new, superseded, back = [], [], []
+    new, superseded = [], []
+    back: list[Item] = []
     for dataset, copy in store_copies.items():
         file = moving[dataset].file
         item = current.get(copy.id)
         if item is not None and item.md5 == file.md5:
             if item.hold == "source-vanished":
-                back.append(item.id)
+                back.append(item)
             continue
         if item is None and copy.proved_md5 == file.md5 and copy.condition == Condition.PRESENT:
             continue
@@ -172,11 +173,19 @@ def _open_items(tx: Guarded, store_copies: Mapping[int, Any], moving: Mapping[in
                 "created_at": tx.now,
             }
         )
-    if back:
-        tx.connection.execute(update(items).where(items.c.id.in_(back)).values(hold=None, hold_text=None))
+    _returned(tx, back)
     supersede(tx, superseded)
     if new:
         tx.connection.execute(insert(items), new)
+
+
+def _returned(tx: Guarded, back: Sequence[Item]) -> None:
+    """Let items go on whose file was gone and is there again, unchanged."""
+    if not back:
+        return
+    for ids in chunks([item.id for item in back]):
+        tx.connection.execute(update(items).where(items.c.id.in_(ids)).values(hold=None, hold_text=None))
+    tx.log("item", [(item.id, "released", item.status, None, "the file is there again") for item in back])
 
 
 def supersede(tx: Guarded, old: Sequence[Item]) -> None:

@@ -6,8 +6,9 @@ come and nobody holds it.  A run that was missed while the machine slept is made
 
 from datetime import timedelta
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import or_, select, update
 
+from transfer.ledger.engine import insert_into
 from transfer.ledger.leases import Lease, free, take
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import jobs
@@ -21,8 +22,7 @@ def claim_job(
     """Take the job if it is due; None when it ran within `every` or somebody runs it."""
     with ledger.writing() as connection:
         now = ledger.now(connection)
-        if connection.scalar(select(jobs.c.name).where(jobs.c.name == name)) is None:
-            connection.execute(insert(jobs).values(name=name))
+        connection.execute(insert_into(connection, jobs).values(name=name).on_conflict_do_nothing())
         due = connection.scalar(
             select(jobs.c.name)
             .where(

@@ -16,25 +16,27 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Row,
+    Select,
     Table,
     and_,
-    bindparam,
     exists,
     func,
     insert,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import DBAPIError
 
-from transfer import planning
 from transfer.errors import TransferError
 from transfer.ledger import rows
-from transfer.ledger.engine import Clock, database_now, unavailable
+from transfer.ledger.batching import hold_taken, open_batch
+from transfer.ledger.engine import DEFECTS, Clock, database_now, insert_into, unavailable
 from transfer.ledger.guarded import Guarded
 from transfer.ledger.leases import Kind, Lease, free, holder_name, release, renew, take
-from transfer.ledger.tables import batches, copies, datasets, endpoints, events, items, ledger, sessions
+from transfer.ledger.tables import OPEN, batches, copies, datasets, endpoints, events, items, ledger, sessions
 from transfer.model import Batch, Item, Lab, Route, Session, SessionKey
 from transfer.planning import Batching
 from transfer.status import Status
@@ -63,10 +65,12 @@ class Ledger:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One committed transaction; database failures leave as `LedgerUnavailable`."""
+        """One committed transaction; a database that is away leaves as `LedgerUnavailable`."""
         try:
             with self.engine.begin() as connection:
                 yield connection
+        except DEFECTS:
+            raise
         except DBAPIError as error:
             raise unavailable(error, self.engine) from error
 
@@ -76,6 +80,8 @@ class Ledger:
         try:
             with self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
                 yield connection
+        except DEFECTS:
+            raise
         except DBAPIError as error:
             raise unavailable(error, self.engine) from error
 
@@ -119,10 +125,7 @@ class Ledger:
         with self.writing() as connection:
             row = connection.execute(select(ledger)).first()
             if row is None:
-                connection.execute(
-                    insert(ledger).values(uuid=uuid4(), epoch=1, mirrored_event=0, watermarks={})
-                )
-                row = connection.execute(select(ledger)).one()
+                row = _draw_identity(connection)
             return row.uuid, row.epoch
 
     def last_event(self) -> int:
@@ -138,7 +141,9 @@ class Ledger:
         """Remember `value` under `name`; None forgets it."""
         self.identity()
         with self.writing() as connection:
-            marks: dict[str, str] = dict(connection.scalar(select(ledger.c.watermarks)) or {})
+            marks: dict[str, str] = dict(
+                connection.scalar(select(ledger.c.watermarks).with_for_update()) or {}
+            )
             marks.pop(name, None)
             if value is not None:
                 marks[name] = value
@@ -153,14 +158,16 @@ class Ledger:
 
     def saw_session(self, key: SessionKey, lab: Lab, *, eid: UUID | None = None) -> int:
         """Make sure the session has a row; answers its id.  A new one is not due yet."""
+        wanted = select(sessions.c.id).where(
+            sessions.c.source == key.source, sessions.c.path == str(key.path)
+        )
         with self.writing() as connection:
-            found = connection.scalar(
-                select(sessions.c.id).where(sessions.c.source == key.source, sessions.c.path == str(key.path))
-            )
+            found = connection.scalar(wanted)
             if found is not None:
                 return int(found)
-            made = connection.execute(
-                insert(sessions).values(
+            connection.execute(
+                insert_into(connection, sessions)
+                .values(
                     source=key.source,
                     path=str(key.path),
                     lab=lab.name,
@@ -170,9 +177,9 @@ class Ledger:
                     eid=eid,
                     origin=lab.work,
                 )
+                .on_conflict_do_nothing()
             )
-            assert made.inserted_primary_key is not None
-            return int(made.inserted_primary_key[0])
+            return int(connection.execute(wanted).scalar_one())
 
     def looked_at(self, session: int, look: str, *, due: bool) -> None:
         """Remember a look at the folder; `due` rings for discover."""
@@ -200,7 +207,7 @@ class Ledger:
             row = connection.execute(
                 select(sessions)
                 .where(*due)
-                .order_by(sessions.c.not_before, sessions.c.id)
+                .order_by(sessions.c.not_before.nulls_first(), sessions.c.id)
                 .limit(1)
                 .with_for_update(skip_locked=True)
             ).first()
@@ -231,11 +238,9 @@ class Ledger:
         """
         with self.unguarded() as tx:
             due = [
+                _due_item(tx.now),
                 items.c.status == Status.REGISTERED,
-                items.c.open == 1,
-                items.c.hold.is_(None),
                 items.c.batch.is_(None),
-                items.c.not_before <= tx.now,
                 copies.c.repository == route.target,
                 sessions.c.source == route.source,
             ]
@@ -244,7 +249,8 @@ class Ledger:
             query = rows.ITEMS.where(*due).order_by(items.c.id).limit(_PLAN_AT_ONCE)
             locked = query.with_for_update(of=items, skip_locked=True)
             found = [rows.item(row) for row in tx.connection.execute(locked)]
-            return [_open_batch(tx, route, planned.items) for planned in batching(found)]
+            ours = hold_taken(tx, route, found)
+            return [open_batch(tx, route, planned.items) for planned in batching(ours)]
 
     # ---- batches
 
@@ -373,7 +379,7 @@ class Ledger:
     def close_empty_batches(self) -> None:
         """Close every batch whose items all reached an end."""
         with self.writing() as connection:
-            _close_empty(connection, batches.c.open == 1)
+            _close_empty(connection, batches.c.open == OPEN)
 
 
 def _due(
@@ -382,10 +388,11 @@ def _due(
     """The conditions under which a session or batch may be claimed."""
     due = [free(table, now), ~_kept_back(table.c.source, now), ~_kept_back(_ALYX, now)]
     if table is sessions:
-        due += [sessions.c.not_before <= now, sessions.c.hold.is_(None)]
+        waiting = and_(sessions.c.not_before.is_(None), sessions.c.id.in_(_sessions_with_work(now)))
+        due += [or_(sessions.c.not_before <= now, waiting), sessions.c.hold.is_(None)]
     else:
         due += [
-            batches.c.open == 1,
+            batches.c.open == OPEN,
             or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
             batches.c.cancel_at.is_(None),
             ~_kept_back(batches.c.target, now),
@@ -398,8 +405,22 @@ def _due(
     return due
 
 
+def _sessions_with_work(now: datetime) -> Select[Any]:
+    """Sessions with an item at DISCOVERED whose time has come.
+
+    Such a session is due even if nobody rang: the ring is a write of its own, so a death or a visit that was
+    just ending may have swallowed it, and an item that could not be registered waits by its own `not_before`.
+    """
+    return (
+        select(datasets.c.session)
+        .join(copies, copies.c.dataset == datasets.c.id)
+        .join(items, items.c.copy == copies.c.id)
+        .where(_due_item(now), items.c.batch.is_(None), items.c.status == Status.DISCOVERED)
+    )
+
+
 def _due_item(now: datetime) -> ColumnElement[bool]:
-    return and_(items.c.open == 1, items.c.hold.is_(None), items.c.not_before <= now)
+    return and_(items.c.open == OPEN, items.c.hold.is_(None), items.c.not_before <= now)
 
 
 def _kept_back(name: Any, now: datetime) -> ColumnElement[bool]:
@@ -408,40 +429,22 @@ def _kept_back(name: Any, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def _open_batch(tx: Guarded, route: Route, members: Sequence[Item]) -> int:
-    made = tx.connection.execute(
-        insert(batches).values(
-            source=route.source,
-            target=route.target,
-            transport=route.transport,
-            files=len(members),
-            bytes=sum(item.size for item in members),
-        )
-    )
-    assert made.inserted_primary_key is not None
-    batch = int(made.inserted_primary_key[0])
-    join_batch(tx, batch, members)
-    return batch
-
-
-def join_batch(tx: Guarded, batch: int, members: Sequence[Item]) -> None:
-    """REGISTERED -> PLANNED: the target path carries the dataset's uuid."""
-    tx.connection.execute(
-        update(copies).where(copies.c.id == bindparam("_id")).values(path=bindparam("_path")),
-        [{"_id": item.copy, "_path": str(planning.target_path(item))} for item in members],
-    )
-    tx.connection.execute(
-        update(items)
-        .where(items.c.id == bindparam("_id"), items.c.status == Status.REGISTERED)
-        .values(status=Status.PLANNED, batch=batch, since=tx.now, partial=None, attempt=None, proof=None),
-        [{"_id": item.id} for item in members],
-    )
-    tx.log("item", [(item.id, "moved", Status.REGISTERED, Status.PLANNED, None) for item in members])
+def _draw_identity(connection: Connection) -> Row[Any]:
+    """The one row of `ledger`, made if nobody else has made it while we waited for the table."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE ledger IN EXCLUSIVE MODE"))
+    if connection.execute(select(ledger)).first() is None:
+        connection.execute(insert(ledger).values(uuid=uuid4(), epoch=1, mirrored_event=0, watermarks={}))
+    return connection.execute(select(ledger)).one()
 
 
 def _close_empty(connection: Connection, which: ColumnElement[bool]) -> None:
     connection.execute(
         update(batches)
-        .where(which, batches.c.open == 1, ~exists().where(items.c.batch == batches.c.id, items.c.open == 1))
+        .where(
+            which,
+            batches.c.open == OPEN,
+            ~exists().where(items.c.batch == batches.c.id, items.c.open == OPEN),
+        )
         .values(open=None)
     )

@@ -13,6 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from transfer.errors import LedgerSchema
+from transfer.ledger.engine import shown
+from transfer.ledger.tables import metadata
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x616C7978  # "alyx": one migrator at a time on PostgreSQL
@@ -47,9 +49,8 @@ def check(engine: Engine) -> None:
     """Raise `LedgerSchema` unless the ledger stands exactly at `head`."""
     revision = _current(engine)
     if revision != head():
-        shown = engine.url.render_as_string(hide_password=True)
         raise LedgerSchema(
-            f"the ledger has schema {revision or 'none'}, this program needs {head()}", to=shown
+            f"the ledger has schema {revision or 'none'}, this program needs {head()}", to=shown(engine.url)
         )
 
 
@@ -59,10 +60,13 @@ def _current(engine: Engine) -> str | None:
 
 
 def _refuse_strangers(connection: Connection) -> None:
-    shown = connection.engine.url.render_as_string(hide_password=True)
+    where = shown(connection.engine.url)
     revision = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in known:
-        raise LedgerSchema(f"a newer alyx-transfer made this ledger (schema {revision})", to=shown)
-    if revision is None and inspect(connection).has_table("items"):
-        raise LedgerSchema("this database holds tables that are not a ledger's", to=shown)
+        raise LedgerSchema(f"a newer alyx-transfer made this ledger (schema {revision})", to=where)
+    taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    if revision is None and taken:
+        raise LedgerSchema(
+            f"this database holds tables that are not a ledger's ({', '.join(taken)})", to=where
+        )

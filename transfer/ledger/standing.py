@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from uuid import UUID
 
-from sqlalchemy import and_, exists, insert, select, update
+from sqlalchemy import and_, exists, func, insert, select, update
 
 from transfer.ledger.guarded import Guarded, chunks
 from transfer.ledger.ledger import Ledger
@@ -154,3 +154,25 @@ def backlog(ledger: Ledger, source: str) -> tuple[int, int, timedelta]:
         ).all()
     oldest = min((row.created_at for row in rows), default=now)
     return len(rows), sum(row.size for row in rows), now - oldest
+
+
+def arrived_of(ledger: Ledger, session_ids: Sequence[int]) -> tuple[int, int, int, int]:
+    """Of these sessions: files recorded, files known, bytes sent at least, bytes known."""
+    sent = (Status.SENT, Status.VERIFIED, Status.PUBLISHED, Status.RECORDED)
+    with ledger.reading() as connection:
+        rows = connection.execute(
+            select(items.c.status, func.count().label("files"), func.sum(items.c.size).label("bytes"))
+            .join(copies, copies.c.id == items.c.copy)
+            .join(datasets, datasets.c.id == copies.c.dataset)
+            .where(
+                datasets.c.session.in_(session_ids),
+                items.c.status.not_in([Status.SUPERSEDED, Status.ABANDONED]),
+            )
+            .group_by(items.c.status)
+        ).all()
+    return (
+        sum(row.files for row in rows if row.status == Status.RECORDED),
+        sum(row.files for row in rows),
+        sum(row.bytes for row in rows if row.status in sent),
+        sum(row.bytes for row in rows),
+    )

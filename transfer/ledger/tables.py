@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Date,
     DateTime,
     Dialect,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     Uuid,
+    literal_column,
     text,
 )
 
@@ -58,6 +60,10 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+OPEN: ColumnElement[int] = literal_column("1")
+"""The value of `open` while a row moves, written into the statement: bound as a parameter it would hide from
+the database that the partial indexes serve the question."""
 
 # SQLite numbers a row by itself only when its key is INTEGER; elsewhere keys are 64 bits wide.
 _Key = BigInteger().with_variant(Integer, "sqlite")

@@ -39,13 +39,17 @@ class Channels:
         if self._lost is not None:
             raise ConnectionLost("the connection was lost", to=self._options.address) from self._lost
 
+    def note(self, error: TransferError) -> None:
+        """Remember that the connection is lost, if that is what `error` says."""
+        if isinstance(error, ConnectionLost):
+            self._lost = error
+
     @contextlib.contextmanager
     def noting(self) -> Iterator[None]:
-        """Remember a lost connection that shows itself inside."""
         try:
             yield
-        except ConnectionLost as error:
-            self._lost = error
+        except TransferError as error:
+            self.note(error)
             raise
 
     @contextlib.contextmanager

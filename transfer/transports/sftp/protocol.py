@@ -12,10 +12,12 @@ It does not know files, roots or batches, and one conversation belongs to one th
 
 import stat
 import struct
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from paramiko import SSHException
 
@@ -38,6 +40,9 @@ HARDLINK, LIMITS = "hardlink@openssh.com", "limits@openssh.com"
 _HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES = 1, 2, 4, 8
 _LONGEST_ANSWER = 16 << 20
 _PIECE = 32 << 10
+_LOOK_UP = 0.5  # seconds
+
+Moved = TypeVar("Moved", int, bytes)
 
 
 class Stream(Protocol):
@@ -128,13 +133,13 @@ class Conversation:
     def __init__(self, stream: Stream, *, address: str, timeout: float) -> None:
         self._stream = stream
         self._address = address
-        self._timeout = timeout
+        self._timeout = self._patience = timeout
         self._received = bytearray()
         self._number = 0
         self._waiting: set[int] = set()
         self._early: dict[int, tuple[int, Fields]] = {}
         self._open = True
-        self.patience(timeout)
+        stream.settimeout(min(_LOOK_UP, timeout))
         self.extensions = self._greet()
 
     @property
@@ -144,10 +149,18 @@ class Conversation:
 
     def patience(self, timeout: float | None = None) -> None:
         """Wait this long for an answer from now on; None is the timeout of the beginning."""
-        self._stream.settimeout(self._timeout if timeout is None else timeout)
+        self._patience = self._timeout if timeout is None else timeout
+
+    def interrupt(self) -> None:
+        """From another thread: whoever is busy with this conversation soon gets `ConnectionLost`.
+
+        It does not close the stream: what the other thread is just sending would follow the closing, which OpenSSH
+        answers by dropping the whole connection.
+        """
+        self._open = False
 
     def close(self) -> None:
-        """Close the stream; whoever waits for an answer gets `ConnectionLost`.  From any thread."""
+        """Only where nobody is busy with it: see `interrupt`."""
         self._open = False
         self._stream.close()
 
@@ -238,7 +251,7 @@ class Conversation:
             for at in range(0, len(packet), _PIECE):
                 piece = packet[at : at + _PIECE]
                 while piece:
-                    piece = piece[self._stream.send(piece) :]
+                    piece = piece[self._wait_for(partial(self._stream.send, piece)) :]
         except (OSError, EOFError, SSHException) as error:
             raise self._lost(error) from error
 
@@ -254,13 +267,25 @@ class Conversation:
 
     def _take(self, count: int) -> bytes:
         while len(self._received) < count:
-            piece = self._stream.recv(max(count - len(self._received), _PIECE))
+            wanted = max(count - len(self._received), _PIECE)
+            piece = self._wait_for(partial(self._stream.recv, wanted))
             if not piece:
                 raise EOFError("the server closed the channel")
             self._received += piece
         taken = bytes(memoryview(self._received)[:count])
         del self._received[:count]
         return taken
+
+    def _wait_for(self, act: Callable[[], Moved]) -> Moved:
+        """Send or receive, looking up now and then whether anybody still wants it."""
+        since = time.monotonic()
+        while self._open:
+            try:
+                return act()
+            except TimeoutError:
+                if time.monotonic() - since >= self._patience:
+                    raise
+        raise EOFError("nobody waits for it any more")
 
     def _lost(self, error: Exception) -> ConnectionLost:
         self._open = False

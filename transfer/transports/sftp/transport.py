@@ -134,16 +134,16 @@ class SftpTransport:
                 for request in requests:
                     yield Failed(key=request.key, error=error)
                 return
-            crew = Crew(hands, wake=Conversation.close)
+            crew = Crew(hands, wake=Conversation.interrupt)
 
             def attempt(hand: Conversation, request: Request) -> Result | Failed:
                 try:
                     self._channels.require()
-                    with self._channels.noting():
-                        return work(hand, request, crew.check)
+                    return work(hand, request, crew.check)
                 except TransferError as error:
                     # A channel that was closed because nobody waits any more is not a lost connection.
                     crew.check()
+                    self._channels.note(error)
                     return Failed(key=request.key, error=error)
 
             yield from crew.spread(requests, attempt)

@@ -1,0 +1,22 @@
+"""How the tests reach a store of the sandbox."""
+
+import os
+
+import pytest
+
+from sandbox.sshd import find_sshd
+from sandbox.store import SftpStore
+from transfer.transports.sftp.options import SftpOptions
+
+
+def options_of(store: SftpStore, **changes: object) -> SftpOptions:
+    """The options a config would have for this store."""
+    known = {"host": store.host, "port": store.port, "user": store.user, "root": str(store.root)}
+    login = {"key": store.key, "known_hosts": store.known_hosts, "timeout": 20.0}
+    return SftpOptions.model_validate({**known, **login, **changes})
+
+
+def require_sshd() -> None:
+    if find_sshd() is None:
+        message = "no sshd: apt-get install openssh-server"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)

@@ -1,0 +1,149 @@
+"""One file's journey, told as the table in docs/architecture.md."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.world import LAB_SERVER, World, md5, world
+from transfer.model import Item
+from transfer.runner import Runner
+from transfer.status import Status
+
+FILE = "KS023/2019-12-10/001/alf/probe00/spikes.times.npy"
+CONTENT = b"spikes" * 1000
+
+
+@pytest.fixture
+def box(tmp_path: Path):
+    with world(tmp_path) as made:
+        yield made
+
+
+def only_item(runner: Runner, session: int) -> Item:
+    (item,) = runner.ledger.session_items(session, *Status)
+    return item
+
+
+def test_a_file_makes_its_journey_fact_by_fact(box: World) -> None:
+    """Each step leaves exactly its own fact, and nothing is announced before it is proved and in place."""
+    # Given one file of a session that Alyx knows
+    session = box.session()
+    box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    number = box.see(runner, session)
+
+    # When the session is visited, the file is discovered and registered
+    assert runner.advance_session()
+    item = only_item(runner, number)
+    assert item.status is Status.REGISTERED
+    assert item.md5 == md5(CONTENT)
+    assert box.dataset(FILE)["hash"] == md5(CONTENT)
+    assert box.record(FILE, LAB_SERVER)["exists"]
+    assert not box.record(FILE)["exists"]
+
+    # planned: the target carries the dataset's uuid
+    runner.plan()
+    item = only_item(runner, number)
+    assert item.status is Status.PLANNED
+    assert box.store / item.store_path == box.stored(FILE)
+
+    # pushed, verified, published, recorded
+    assert runner.advance_batch()
+    assert runner.ledger.session_items(number, *Status) == []
+    assert box.stored(FILE).read_bytes() == CONTENT
+    assert box.record(FILE)["exists"]
+    assert box.stored_files() == [box.stored(FILE)]
+
+    # and then there is nothing left to do
+    assert not runner.work()
+
+
+def test_a_patched_file_replaces_the_copy_only_after_it_was_verified(box: World) -> None:
+    """The old copy stands, unannounced, until the new bytes are proved."""
+    session = box.session()
+    file = box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    box.see(runner, session)
+    box.settle(runner)
+    before = box.stored(FILE)
+
+    file.write_bytes(b"patched" * 1000)
+    box.see(runner, session)
+    assert runner.advance_session()
+    assert not box.record(FILE)["exists"]
+    assert before.read_bytes() == CONTENT
+
+    box.settle(runner)
+    assert box.stored(FILE) == before
+    assert before.read_bytes() == b"patched" * 1000
+    assert box.record(FILE)["exists"]
+    assert box.lies() == []
+
+
+def test_what_stands_at_the_store_already_is_adopted(box: World) -> None:
+    """The right bytes under the final name are proved and announced; nothing is sent again."""
+    session = box.session()
+    box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    number = box.see(runner, session)
+    runner.advance_session()
+    runner.plan()
+    target = box.store / only_item(runner, number).store_path
+    target.parent.mkdir(parents=True)
+    target.write_bytes(CONTENT)
+    inode = target.stat().st_ino
+
+    box.settle(runner)
+
+    assert box.record(FILE)["exists"]
+    assert target.stat().st_ino == inode
+
+
+def test_a_second_visit_of_an_unchanged_session_does_nothing(box: World) -> None:
+    """Safe to repeat: no request that writes, no byte moved."""
+    session = box.session()
+    box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    box.see(runner, session)
+    box.settle(runner)
+    box.alyx.requests.reset()
+
+    box.see(runner, session)
+    box.settle(runner)
+
+    assert not {method for method, _ in box.alyx.requests.all()} & {"POST", "PATCH", "PUT", "DELETE"}
+
+
+def test_a_session_alyx_does_not_know_waits_for_a_person(box: World) -> None:
+    session = box.session(known=False)
+    box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    box.see(runner, session)
+    box.settle(runner)
+
+    with runner.ledger.reading() as connection:
+        from transfer.ledger.rows import SESSIONS
+
+        row = connection.execute(SESSIONS).one()
+    assert row.hold == "session-unknown-to-alyx"
+    assert "Create the session in Alyx" in row.hold_text
+
+
+def test_alyx_away_is_a_matter_of_time(box: World) -> None:
+    """Work that meets a dead Alyx is postponed, not held, and goes on by itself."""
+    session = box.session()
+    box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    number = box.see(runner, session)
+    runner.advance_session()
+    runner.plan()
+    box.alyx.stop()
+    box.settle(runner)
+    assert only_item(runner, number).hold is None
+
+    box.alyx.start()
+    for _ in range(20):
+        box.clock.advance(timedelta(minutes=30).total_seconds())
+        box.settle(runner)
+    assert box.record(FILE)["exists"]

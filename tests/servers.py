@@ -1,0 +1,156 @@
+"""Real servers for tests: one PostgreSQL and one Redis to a test run, each in a folder of its own on loopback.
+
+They store nothing worth keeping (no fsync, no persistence), listen on a free port and end with the `with`.
+A binary that is not installed skips the test and says how to install it, except where CI=true: there it fails.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+_PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/homebrew/sbin")
+_PATIENCE = 30.0  # seconds a server has to answer
+
+
+def find(binary: str, *places: str) -> str | None:
+    """Return the binary's absolute path, looked for in `places` first, then on PATH and where servers live."""
+    return shutil.which(binary, path=os.pathsep.join([*places, os.environ.get("PATH", ""), *_PLACES]))
+
+
+def need(binary: str, *places: str, install: str) -> str:
+    """Return the binary's path; missing, the test fails under CI=true and is skipped elsewhere."""
+    found = find(binary, *places)
+    if found is None:
+        message = f'no {binary} here: "{install}"'
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Run a PostgreSQL; yield its URL without a database name (append one)."""
+    newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    places = [str(path) for path in reversed(newest)]
+    initdb = need("initdb", *places, install="apt-get install postgresql")
+    server = need("postgres", *places, install="apt-get install postgresql")
+    become = _as_postgres()
+    with _home("pg", owner="postgres" if become else None) as home:
+        making = [initdb, "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        subprocess.run([*become, *making], cwd=home, check=True, capture_output=True)
+        port = free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "shared_buffers": "16MB",
+            "autovacuum": "off",
+        }
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        with _running([*become, server, "-D", "data", *options], home, lambda: _answers_postgres(port)):
+            yield f"postgresql://postgres@127.0.0.1:{port}"
+
+
+@contextmanager
+def database(server: str, name: str, *, template: str = "template1") -> Iterator[str]:
+    """Make a database on a server of `postgres`, a copy of `template`; yield its URL and drop it afterwards."""
+    import psycopg
+
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        try:
+            yield f"{server}/{name}"
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Run a Redis that keeps nothing; yield its URL."""
+    server = need("redis-server", install="apt-get install redis-server")
+    with _home("redis", owner=None) as home:
+        port = free_port()
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        with _running([server, *options, "--dir", str(home)], home, lambda: _says(port, b"PING", b"+PONG")):
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+def flush(url: str) -> None:
+    """Empty a Redis made by `redis`."""
+    assert _says(int(url.rsplit(":", 1)[1].split("/")[0]), b"FLUSHALL", b"+OK")
+
+
+def _as_postgres() -> list[str]:
+    """The words in front of a command that make it run as somebody other than root, whom PostgreSQL refuses."""
+    if os.geteuid() != 0:
+        return []
+    setpriv = need("setpriv", install="apt-get install util-linux")
+    return [setpriv, "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]
+
+
+@contextmanager
+def _home(name: str, *, owner: str | None) -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    try:
+        if owner:
+            shutil.chown(home, owner, owner)
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _running(command: list[str], home: Path, answers: Callable[[], bool]) -> Iterator[None]:
+    """Run `command` until the `with` ends; go on when it `answers`."""
+    with (home / "log").open("wb") as log, subprocess.Popen(command, cwd=home, stdout=log, stderr=log) as child:
+        try:
+            deadline = time.monotonic() + _PATIENCE
+            while not answers():
+                if child.poll() is not None or time.monotonic() > deadline:
+                    said = (home / "log").read_text(errors="replace")
+                    pytest.fail(f"{command[0]} did not start:\n{said}")
+                time.sleep(0.05)
+            yield
+        finally:
+            child.send_signal(2)  # PostgreSQL: fast shutdown; Redis: stop
+            try:
+                child.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+def _answers_postgres(port: int) -> bool:
+    import psycopg
+
+    try:
+        psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _says(port: int, word: bytes, answer: bytes) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
+            line.sendall(word + b"\r\n")
+            return line.recv(64).startswith(answer)
+    except OSError:
+        return False

@@ -1,0 +1,50 @@
+"""A worker process put together from the config."""
+
+from datetime import timedelta
+
+from celery import Celery
+
+from config import wiring
+from config.sections import Settings
+from transfer.catalog.base import Catalog
+from transfer.ledger import Ledger
+from workers.app import make_app
+from workers.crew import Crew, Every
+from workers.schedule import beat_schedule
+from workers.tasks import add_tasks
+
+
+def every(settings: Settings) -> Every:
+    """How often each round is walked, as the config says."""
+    told = settings.schedule
+    return Every(
+        scan=timedelta(seconds=told.scan_seconds),
+        reconcile=timedelta(minutes=told.reconcile_minutes),
+        tidy=timedelta(hours=told.tidy_hours),
+        mirror=timedelta(seconds=told.mirror_seconds),
+    )
+
+
+def beat_app(settings: Settings) -> Celery:
+    """An application that only rings: it needs no ledger and no Alyx."""
+    app = make_app(settings.broker.url)
+    app.conf.beat_schedule = beat_schedule(
+        labs=wiring.labs(settings),
+        stores=list(settings.stores),
+        every=every(settings),
+        sweep=timedelta(seconds=settings.schedule.sweep_seconds),
+    )
+    return app
+
+
+def worker_app(settings: Settings, *, ledger: Ledger, catalog: Catalog) -> tuple[Celery, Crew]:
+    """An application with its tasks, and what they share."""
+    app = beat_app(settings)
+    runner = wiring.runner(settings, ledger=ledger, catalog=catalog)
+    crew = Crew(
+        rounds=wiring.rounds(settings, runner),
+        every=every(settings),
+        ring=lambda task, one: app.send_task(task, args=[one]) and None,
+    )
+    add_tasks(app, crew)
+    return app, crew
