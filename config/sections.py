@@ -182,9 +182,9 @@ class Schedule(Section):
     """How often the regular rounds are walked."""
 
     sweep_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
-    scan_seconds: Annotated[int, Field(ge=10)] = 300
+    scan_seconds: Annotated[int, Field(ge=1)] = 300
     reconcile_minutes: Annotated[int, Field(ge=1)] = 60
-    mirror_seconds: Annotated[int, Field(ge=10)] = 300
+    mirror_seconds: Annotated[int, Field(ge=1)] = 300
     tidy_hours: Annotated[int, Field(ge=1)] = 24
     tidy_age_hours: Annotated[int, Field(ge=1)] = 24
 

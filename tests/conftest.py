@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-import servers
+from tests import servers
 
 _numbers = count(1)
 

@@ -120,7 +120,10 @@ def _home(name: str, *, owner: str | None) -> Iterator[Path]:
 @contextmanager
 def _running(command: list[str], home: Path, answers: Callable[[], bool]) -> Iterator[None]:
     """Run `command` until the `with` ends; go on when it `answers`."""
-    with (home / "log").open("wb") as log, subprocess.Popen(command, cwd=home, stdout=log, stderr=log) as child:
+    with (
+        (home / "log").open("wb") as log,
+        subprocess.Popen(command, cwd=home, stdout=log, stderr=log) as child,
+    ):
         try:
             deadline = time.monotonic() + _PATIENCE
             while not answers():

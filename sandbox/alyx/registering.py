@@ -14,7 +14,7 @@ from sandbox.alyx.model import QC, Row
 from sandbox.alyx.parameters import qc_of
 from sandbox.alyx.resources import INPUTS, PATH_PATTERN
 from sandbox.alyx.seeding import new_dataset
-from sandbox.alyx.store import Store, now
+from sandbox.alyx.store import Store
 from sandbox.alyx.understanding import File, Plan
 
 Gap = Callable[[], Awaitable[None]]
@@ -54,12 +54,12 @@ def _look(store: Store, plan: Plan, file: File) -> tuple[Row | None, Row]:
     if plan.default:
         for row in siblings:
             if row["default_dataset"]:
-                store.save("datasets", {**row, "default_dataset": False, "auto_datetime": now()})
+                store.save("datasets", {**row, "default_dataset": False, "auto_datetime": store.now()})
     same = [row["id"] for row in siblings if all(row[name] == value for name, value in key.items())]
     if len(same) > 1:
         raise Crash(f"get() returned more than one Dataset -- it returned {len(same)}!")
     there = dict(store.tables["datasets"][same[0]]) if same else None
-    return there, {**new_dataset(), **_DATASET_DEFAULTS, **key}
+    return there, {**new_dataset(store.now()), **_DATASET_DEFAULTS, **key}
 
 
 _DATASET_DEFAULTS = {
@@ -77,7 +77,7 @@ def _revision(store: Store, name: str) -> str | None:
     found = store.one("revisions", "name", name)
     if found is None:
         found = store.insert(
-            "revisions", {"json": None, "name": name, "description": "", "created_datetime": now()}
+            "revisions", {"json": None, "name": name, "description": "", "created_datetime": store.now()}
         )
     return str(found["id"])
 
@@ -110,7 +110,7 @@ def _write(store: Store, plan: Plan, file: File, found: Row | None, fresh: Row) 
 
 
 def _save(store: Store, row: Row) -> None:
-    row["auto_datetime"] = now()
+    row["auto_datetime"] = store.now()
     store.save("datasets", dict(row))
 
 
@@ -150,4 +150,4 @@ def _too_long(path: str) -> str:
 
 def touch_dataset(store: Store, key: str) -> None:
     """Save a dataset's row because one of its file records was saved."""
-    store.save("datasets", {**store.tables["datasets"][key], "auto_datetime": now()})
+    store.save("datasets", {**store.tables["datasets"][key], "auto_datetime": store.now()})

@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.alyx.bodies import defaults
 from sandbox.alyx.model import QC, TASK_STATUS, Row
 from sandbox.alyx.resources import INPUTS
-from sandbox.alyx.store import Store, new_id, now
+from sandbox.alyx.store import Store, new_id
 
 Seed = Mapping[str, Sequence[Mapping[str, Any]]]
 """Resource path -> rows as the API lists them."""
@@ -36,6 +36,7 @@ SUBJECT_EXTRAS: Row = {
     "expected_water": 0.0,
     "remaining_water": 0.0,
 }
+_SUBJECT_HISTORIES = ("weighings", "water_administrations")
 
 
 class Seeder:
@@ -92,7 +93,7 @@ class Seeder:
             elif table == "dataset-types":
                 row["created_by"] = self._id("users", "username", row.get("created_by"))
             elif table == "revisions":
-                row.setdefault("created_datetime", now())
+                row.setdefault("created_datetime", self.store.now())
             self.make(table, row)
 
     def user(self, username: str, password: str | None, shown: Mapping[str, Any] | None = None) -> Row:
@@ -116,7 +117,9 @@ class Seeder:
         values["lab"] = self._id("labs", "name", shown.get("lab"))
         values["responsible_user"] = self._id("users", "username", shown.get("responsible_user"))
         values["projects"] = self._ids("projects", "name", shown.get("projects", ()))
-        return self.make("subjects", {"id": shown.get("id") or new_id(), **values, "more": more})
+        histories = {key: shown.get(key, []) for key in _SUBJECT_HISTORIES}
+        row = {"id": shown.get("id") or new_id(), **values, "more": more, "histories": histories}
+        return self.make("subjects", row)
 
     def _sessions(self, seed: Seed) -> None:
         details = {row["id"]: row for row in seed.get("session-details", ())}
@@ -138,7 +141,7 @@ class Seeder:
         values["qc"] = QC.get(shown.get("qc", "NOT_SET"), 0)
         values["parent_session"] = None
         self.store.session_users_drawn += len(values["users"])
-        at = shown.get("auto_datetime") or now()
+        at = shown.get("auto_datetime") or self.store.now()
         row = self.make("sessions", {"id": shown.get("id") or new_id(), "auto_datetime": at, **values})
         for probe in shown.get("probe_insertion", ()):
             keys = ("id", "name", "model", "serial", "json", "auto_datetime")
@@ -151,7 +154,7 @@ class Seeder:
         self.make(
             "datasets",
             {
-                **new_dataset(),
+                **new_dataset(self.store.now()),
                 **values,
                 "id": shown["url"][-36:],
                 "session": session[-36:] if session else None,
@@ -161,7 +164,7 @@ class Seeder:
                 "revision": self._id("revisions", "name", shown.get("revision") or None),
                 "tags": self._ids("tags", "name", shown.get("tags", ())),
                 "qc": QC[shown.get("qc", "NOT_SET")],
-                "auto_datetime": shown.get("auto_datetime") or now(),
+                "auto_datetime": shown.get("auto_datetime") or self.store.now(),
             },
         )
 
@@ -189,9 +192,8 @@ class Seeder:
         self.store.repository_order = sorted(before, key=lambda key: (len(before[key]), names[key]))
 
 
-def new_dataset() -> Row:
-    """The columns of a dataset that no request sets."""
-    at = now()
+def new_dataset(at: str) -> Row:
+    """The columns of a dataset that no request sets, for one made at that time."""
     return {
         "created_datetime": at,
         "auto_datetime": at,

@@ -3,7 +3,7 @@
 from sandbox.alyx.converting import as_date
 from sandbox.alyx.errors import Crash
 from sandbox.alyx.model import Row
-from sandbox.alyx.store import Store, now
+from sandbox.alyx.store import Store
 
 
 def find_subject(store: Store, nickname: str) -> Row:
@@ -39,7 +39,9 @@ def find_session(store: Store, subject: Row, day: str, number: int | None, user:
     add_user(store, session, user)
     session = sessions[session["id"]]
     if session["parent_session"] is None and base["id"] != session["id"]:
-        session = store.save("sessions", {**session, "parent_session": base["id"], "auto_datetime": now()})
+        session = store.save(
+            "sessions", {**session, "parent_session": base["id"], "auto_datetime": store.now()}
+        )
     return session
 
 
@@ -58,4 +60,6 @@ def add_user(store: Store, session: Row, user: Row | None) -> None:
             f"null value in {relation} violates not-null constraint\n"
             f"DETAIL:  Failing row contains ({store.session_users_drawn}, {session['id']}, null).\n"
         )
-    store.save("sessions", {**session, "users": [*session["users"], user["id"]], "auto_datetime": now()})
+    store.save(
+        "sessions", {**session, "users": [*session["users"], user["id"]], "auto_datetime": store.now()}
+    )

@@ -108,5 +108,5 @@ class Shapes:
         }
 
     def subject_detail(self, row: Row) -> Row:
-        """One subject, with the histories that the sandbox does not keep."""
-        return {**self.flat("subjects", row), "weighings": [], "water_administrations": []}
+        """One subject, with the histories it had in the seed."""
+        return {**self.flat("subjects", row), **row["histories"]}

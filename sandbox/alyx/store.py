@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sandbox.alyx.model import MODELS, Kind, Row
@@ -28,17 +28,14 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def now() -> str:
-    """Now as Alyx writes it: naive local time with microseconds."""
-    return datetime.now().isoformat(timespec="microseconds")
-
-
 class Store:
     """All tables. Use `lock` around every stretch of reads and writes that must not be interrupted."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Open the tables; `path` is a SQLite file that is read now and written at every `commit`."""
         self.lock = threading.RLock()
+        self.ahead = timedelta()
+        self._last = datetime.min
         self.tables: dict[str, dict[str, Row]] = {name: {} for name in MODELS}
         self.places: dict[str, dict[str, int]] = {name: {} for name in MODELS}
         self.secrets: dict[str, Row] = {}
@@ -96,6 +93,11 @@ class Store:
                     "INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(getattr(self, name)))
                 )
             self._file.execute("COMMIT")
+
+    def now(self) -> str:
+        """Now as Alyx writes it: naive local time with microseconds (plus `ahead`), never the same twice."""
+        self._last = max(datetime.now() + self.ahead, self._last + timedelta(microseconds=1))
+        return self._last.isoformat(timespec="microseconds")
 
     # Reading ------------------------------------------------------------------
 

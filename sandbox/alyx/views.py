@@ -19,7 +19,7 @@ from sandbox.alyx.resources import DATASET_COLUMNS, INPUTS
 from sandbox.alyx.seeding import SUBJECT_EXTRAS, USER_EXTRAS, new_dataset
 from sandbox.alyx.serializers import Serializers
 from sandbox.alyx.sessions import find_session
-from sandbox.alyx.store import Store, new_id, now
+from sandbox.alyx.store import Store, new_id
 
 
 class Views:
@@ -101,24 +101,22 @@ class Views:
                 subject = self.store.tables["subjects"][row["subject"]]
                 self.store.session_users_drawn += len(row["users"]) or 1
                 filled = {"lab": row["lab"] or subject["lab"], "users": row["users"] or [user]}
-                start = row["start_time"] or now()
-                return {**row, **filled, "start_time": start, "auto_datetime": now()}
+                start = row["start_time"] or self.store.now()
+                return {**row, **filled, "start_time": start, "auto_datetime": self.store.now()}
             case "subjects":
-                return {
-                    **row,
-                    "responsible_user": row["responsible_user"] or user,
-                    "more": dict(SUBJECT_EXTRAS),
-                }
+                histories: Row = {"weighings": [], "water_administrations": []}
+                more: Row = {"more": dict(SUBJECT_EXTRAS), "histories": histories}
+                return {**row, "responsible_user": row["responsible_user"] or user, **more}
             case "users":
                 return {**row, "is_public_user": False, "more": dict(USER_EXTRAS)}
             case "dataset-types":
                 return {**row, "created_by": row["created_by"] or user}
             case "revisions":
-                return {**row, "created_datetime": row["created_datetime"] or now()}
+                return {**row, "created_datetime": row["created_datetime"] or self.store.now()}
             case "tasks":
-                return {**row, "datetime": now()}
+                return {**row, "datetime": self.store.now()}
             case "notes":
-                return {**row, "user": row["user"] or user, "date_time": row["date_time"] or now()}
+                return {**row, "user": row["user"] or user, "date_time": row["date_time"] or self.store.now()}
             case _:
                 return row
 
@@ -137,8 +135,10 @@ class Views:
         if row["default_dataset"]:
             for other in self.store.named(row["session"], row["name"]):
                 if other["collection"] == row["collection"] and other["default_dataset"]:
-                    self.store.save("datasets", {**other, "default_dataset": False, "auto_datetime": now()})
-        fresh = new_dataset()
+                    self.store.save(
+                        "datasets", {**other, "default_dataset": False, "auto_datetime": self.store.now()}
+                    )
+        fresh = new_dataset(self.store.now())
         at = row["created_datetime"] or fresh["created_datetime"]
         return {**fresh, **row, "created_by": creator, "created_datetime": at}
 
@@ -193,18 +193,18 @@ class Views:
             row = {**old, **{name: value for name, value in values.items() if name in old}}
             dataset = dict(self.store.tables["datasets"][row["dataset"]]) if table == "files" else None
             if table == "datasets":
-                row["auto_datetime"] = now()
+                row["auto_datetime"] = self.store.now()
                 self._check_columns(row)
             elif table == "sessions":
-                row["auto_datetime"] = now()
+                row["auto_datetime"] = self.store.now()
             elif table == "tasks":
-                row["datetime"] = now()
+                row["datetime"] = self.store.now()
         if table in ("files", "datasets"):
             await self.hazards.gap(request.method, request.template)
         with self.store.lock:
             self.store.save(table, row)
             if dataset is not None and dataset["id"] in self.store.tables["datasets"]:
-                self.store.save("datasets", {**dataset, "auto_datetime": now()})
+                self.store.save("datasets", {**dataset, "auto_datetime": self.store.now()})
             return Answer(200, self._detail_shape(table, request)(row))
 
     def destroy(self, request: Request, table: str) -> Answer:

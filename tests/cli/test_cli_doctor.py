@@ -16,6 +16,8 @@ from cli.main import main
 from config import wiring
 from transfer import errors
 from transfer.catalog.base import AgentTask, Repository
+from transfer.transports.base import Capabilities, Digested
+from transfer.transports.local import LocalTransport
 
 CENTRAL = Repository(
     name="flatiron_cortexlab",
@@ -245,6 +247,43 @@ def test_a_store_that_is_not_there_is_a_problem_and_not_probed(place: Place, exa
     assert "store connection" in outcomes(found, Outcome.PROBLEM)
     assert {"store probe", "store hash", "store space"} <= outcomes(found, Outcome.NOT_CHECKED)
     assert code != 0
+
+
+def test_a_store_that_cannot_be_written_to_is_a_problem(place: Place, examine: Examine) -> None:
+    """A file stands where the probe's folder should be."""
+    (place.store / ".alyx-transfer").write_text("")
+
+    code, found = examine()
+
+    assert "did not make the journey (write: " in found["store probe", "flatiron_cortexlab"]["sentence"]
+    assert found["store hash", "flatiron_cortexlab"]["outcome"] == "not checked"
+    assert code == 6
+
+
+class LyingStore(LocalTransport):
+    """Says it can hash, and always answers the same."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, remote_hash=True)
+
+    def digests(self, paths, algorithm="md5"):
+        for path in paths:
+            yield Digested(path=path, digest="0" * 32)
+
+
+def test_a_hash_command_that_lies_is_a_note_and_no_problem(
+    place: Place, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are read back then, so nothing is lost but speed."""
+    monkeypatch.setattr(wiring, "transport", lambda settings, store: LyingStore(place.store))
+
+    code, found = examine()
+
+    assert found["store hash", "flatiron_cortexlab"]["outcome"] == "note"
+    assert "did not notice" in found["store hash", "flatiron_cortexlab"]["sentence"]
+    assert found["store probe", "flatiron_cortexlab"]["outcome"] == "ok"
+    assert code == 0
 
 
 def test_a_broker_that_is_down_is_a_problem_of_time(place: Place, examine: Examine) -> None:

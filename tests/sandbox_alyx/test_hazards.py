@@ -45,7 +45,11 @@ def test_two_patches_of_one_record_lose_a_field(lab):
     """Both are answered 200, and the later write puts the earlier one's field back."""
     record = lab.central()
     # Given a PATCH of exists that has read the row but not written it
-    with lab.alyx.hazards.pause("PATCH", "/files/<id>") as pause, lab.client() as other, ThreadPoolExecutor(1) as pool:
+    with (
+        lab.alyx.hazards.pause("PATCH", "/files/<id>") as pause,
+        lab.client() as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
         slow = pool.submit(other.patch, f"/files/{record}", json={"exists": True})
         pause.wait_reached()
         # When another PATCH of json comes between
@@ -62,7 +66,11 @@ def test_a_patch_of_a_record_undoes_a_change_of_its_dataset(lab):
     """Saving a file record saves its dataset's whole row as it was when the request began."""
     record = lab.central(hashes=[MD5])
     dataset = lab.http.get(f"/files/{record}").json()["dataset"]
-    with lab.alyx.hazards.pause("PATCH", "/files/<id>") as pause, lab.client() as other, ThreadPoolExecutor(1) as pool:
+    with (
+        lab.alyx.hazards.pause("PATCH", "/files/<id>") as pause,
+        lab.client() as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
         slow = pool.submit(other.patch, f"/files/{record}", json={"exists": True})
         pause.wait_reached()
         assert lab.http.patch(dataset, json={"hash": "f" * 32}).json()["hash"] == "f" * 32
@@ -74,7 +82,11 @@ def test_a_patch_of_a_record_undoes_a_change_of_its_dataset(lab):
 def test_a_stale_flip_lands_on_a_newer_hash(lab):
     """A flip of the old copy that meets a registration ends as: new hash, central copy said to exist."""
     record = lab.central(hashes=[MD5])
-    with lab.alyx.hazards.pause("POST", "/register-file") as pause, lab.client() as other, ThreadPoolExecutor(1) as pool:
+    with (
+        lab.alyx.hazards.pause("POST", "/register-file") as pause,
+        lab.client() as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
         slow = pool.submit(lab.register, NAME, http=other, hashes=["e" * 32])
         pause.wait_reached()
         pause.release()
@@ -126,7 +138,9 @@ def test_following_next_while_flipping_misses_half(lab):
 def test_always_taking_offset_0_misses_none(lab):
     wanted = register_many(lab, 100)
     seen = []
-    while page := records_of(lab.http.get("/files?exists=False&data_repository=flatiron_lab&limit=10").json()):
+    while page := records_of(
+        lab.http.get("/files?exists=False&data_repository=flatiron_lab&limit=10").json()
+    ):
         seen += page
         for record in page:
             lab.http.patch(f"/files/{record}", json={"exists": True})

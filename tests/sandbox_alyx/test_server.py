@@ -10,12 +10,12 @@ import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_lab import furnish
 
 from sandbox.alyx import SandboxAlyx
 from sandbox.alyx.counting import Throttle
 from sandbox.alyx.errors import Refused
 
-from conftest import furnish
 
 ROOT = Path(__file__).parents[2]
 

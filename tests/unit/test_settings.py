@@ -384,8 +384,9 @@ def test_a_lab_may_not_name_a_store_as_its_own_repository(write: Write) -> None:
     assert "is a store of this config" in found[0]
 
 
-def test_a_store_may_not_lie_inside_the_labs_folder(write: Write) -> None:
-    found = problems(write(GOOD.replace("{folder}/central", "{folder}/Subjects/central")))
+@pytest.mark.parametrize("store", ["{folder}/Subjects/central", "{folder}/Subjects", "{folder}"])
+def test_a_store_and_a_labs_folder_may_not_lie_inside_one_another(write: Write, store: str) -> None:
+    found = problems(write(GOOD.replace("{folder}/central", store)))
     assert "lie inside one another" in found[0]
 
 

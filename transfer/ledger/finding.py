@@ -9,7 +9,7 @@ Nothing is guessed: a name that fits several things is refused with the things i
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath, PurePosixPath
 from typing import Any, Literal
 from uuid import UUID
@@ -30,11 +30,15 @@ _LARGEST_ID = 2**63 - 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """One thing of the ledger.  `id` is its row's number, None for endpoints and labs, which `name` tells."""
+    """One thing of the ledger.  `id` is its row's number, None for endpoints and labs, which `name` tells.
+
+    A file's `id` is its dataset's; `item` is set where one item of it was named.
+    """
 
     kind: Kind
     name: str
     id: int | None = None
+    item: int | None = None
 
     @property
     def row(self) -> int:
@@ -119,7 +123,8 @@ def _by_number(connection: Connection, words: str, _roots: Mapping[str, PurePath
             .where(items.c.id == int(words))
             .scalar_subquery()
         )
-        yield from _files(connection, datasets.c.id == dataset)
+        for file in _files(connection, datasets.c.id == dataset):
+            yield replace(file, item=int(words))
 
 
 def _by_path(connection: Connection, words: str, roots: Mapping[str, PurePath]) -> Looked:

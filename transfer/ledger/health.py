@@ -169,7 +169,8 @@ def _count(connection: Connection, table: Any, *conditions: ColumnElement[bool])
     return connection.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
 
 
-def _kept_back(now: datetime, *names: Any) -> ColumnElement[bool]:
+def kept_back(now: datetime, *names: Any) -> ColumnElement[bool]:
+    """The condition that a person paused one of these endpoints, or that it failed and waits."""
     return exists().where(
         endpoints.c.name.in_(names),
         or_(endpoints.c.paused_by.is_not(None), endpoints.c.retry_at > now),
@@ -183,7 +184,7 @@ def _stuck_sessions(connection: Connection, now: datetime, before: datetime) -> 
         sessions.c.not_before < before,
         sessions.c.hold.is_(None),
         free(sessions, now),
-        ~_kept_back(now, sessions.c.source, _ALYX),
+        ~kept_back(now, sessions.c.source, _ALYX),
     )
 
 
@@ -194,7 +195,7 @@ def _stuck_files(connection: Connection, now: datetime, before: datetime) -> int
     untaken = and_(
         free(batches, now),
         or_(batches.c.not_before.is_(None), batches.c.not_before < before),
-        ~_kept_back(now, batches.c.source, batches.c.target, _ALYX),
+        ~kept_back(now, batches.c.source, batches.c.target, _ALYX),
     )
     query = (
         select(func.count())

@@ -1,10 +1,11 @@
-"""The ledger's read-only questions: what stands where, what waits, what is held, what is wrong.
+"""The ledger's read-only questions: what stands where, what waits, what is held, what cannot move.
 
 Each answers frozen values from one short reading transaction and locks nothing.  Lists are bounded by
 `limit` and stable from page to page.  Nothing here decides anything: `transfer.progress` explains.
+`files` are in a module of their own and offered here too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,155 +13,40 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, select
 
+from transfer.ledger.files import (
+    GONE,
+    HELD,
+    PAGE,
+    TROUBLE,
+    UNREGISTRABLE,
+    FileRow,
+    file_query,
+    files,
+    troubles,
+)
+from transfer.ledger.health import Check, RouteRow, check, summary
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import copies, datasets, endpoints, items
 from transfer.ledger.tables import sessions as session_table
-from transfer.status import ENDS, OPEN, Status
+from transfer.status import OPEN, Status
 
-UNREGISTRABLE = "unregistrable"  # Alyx cannot know the file, or it cannot be read: no item exists
-GONE = "gone"  # it left the lab before anything was sent
-UNKNOWN_YET = "found"  # written down and nothing more: its version has no item of its own
-
-_AT_ONCE = 1000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileRow:
-    """One file of a session and its newest item.
-
-    `relative_path` is relative to the session, `target` to the store's root.  `status` is the item's, or
-    `unregistrable`, `gone` or `found` where there is no item to speak of.  `unregistrable` beginning with
-    `[E-` is trouble that somebody can cure.
-    """
-
-    id: int
-    source: str
-    session: str
-    relative_path: str
-    dataset: UUID | None
-    status: str
-    hold: str | None
-    hold_text: str | None
-    not_before: datetime | None
-    proof: str | None
-    target: str | None
-    store: str | None
-    size: int
-    md5: str | None
-    tries: int
-    error: str | None
-    error_text: str | None
-    since: datetime | None
-    item: int | None
-    batch: int | None
-    unregistrable: str | None
-    gone_at: datetime | None
-
-
-def _files() -> Select[Any]:
-    newest = (
-        select(func.max(items.c.id)).where(items.c.copy == copies.c.id).correlate(copies).scalar_subquery()
-    )
-    status = _status()
-    return (
-        select(
-            datasets.c.id,
-            session_table.c.source,
-            session_table.c.path.label("session"),
-            datasets.c.path.label("relative_path"),
-            datasets.c.dataset_uuid.label("dataset"),
-            status.label("status"),
-            items.c.hold,
-            items.c.hold_text,
-            items.c.not_before,
-            items.c.proof,
-            copies.c.path.label("target"),
-            copies.c.repository.label("store"),
-            func.coalesce(items.c.size, datasets.c.size).label("size"),
-            func.coalesce(items.c.md5, datasets.c.md5).label("md5"),
-            func.coalesce(items.c.tries, 0).label("tries"),
-            items.c.error,
-            items.c.error_text,
-            items.c.since,
-            items.c.id.label("item"),
-            items.c.batch,
-            datasets.c.unregistrable,
-            datasets.c.gone_at,
-        )
-        .select_from(datasets)
-        .join(session_table, session_table.c.id == datasets.c.session)
-        .outerjoin(
-            copies, and_(copies.c.dataset == datasets.c.id, copies.c.repository != session_table.c.source)
-        )
-        .outerjoin(items, and_(items.c.copy == copies.c.id, items.c.id == newest))
-    )
-
-
-def _status() -> ColumnElement[str]:
-    """The one word for a file: its item's status unless the file itself has become the news."""
-    return case(
-        (items.c.open == 1, items.c.status),
-        (and_(datasets.c.gone_at.is_not(None), items.c.id.is_(None)), GONE),
-        (datasets.c.unregistrable.is_not(None), UNREGISTRABLE),
-        (items.c.id.is_not(None), items.c.status),
-        else_=UNKNOWN_YET,
-    )
-
-
-def _file(row: Row[Any]) -> FileRow:
-    return FileRow(**row._mapping)
-
-
-def files(
-    ledger: Ledger,
-    *,
-    session: int | None = None,
-    dataset: int | None = None,
-    status: str | None = None,
-    held: bool | None = None,
-    limit: int = _AT_ONCE,
-    offset: int = 0,
-) -> list[FileRow]:
-    """Files with their newest item, in the order they were found.
-
-    `session` and `dataset` are row numbers.  `held` False leaves held files out, None takes all.
-    """
-    query = _files()
-    if session is not None:
-        query = query.where(datasets.c.session == session)
-    if dataset is not None:
-        query = query.where(datasets.c.id == dataset)
-    if status is not None:
-        query = query.where(_standing(status))
-    if held:
-        query = query.where(_HELD)
-    elif held is False:
-        query = query.where(items.c.hold.is_(None))
-    query = query.order_by(datasets.c.id, copies.c.id).limit(limit).offset(offset)
-    with ledger.reading() as connection:
-        return [_file(row) for row in connection.execute(query)]
-
-
-_HELD = and_(items.c.open == 1, items.c.hold.is_not(None))
-
-
-def _standing(status: str) -> ColumnElement[bool]:
-    if status in OPEN:
-        return and_(items.c.open == 1, items.c.status == status)  # the partial indexes answer it
-    if status in ENDS:
-        return and_(items.c.open.is_(None), items.c.status == status, _status() == status)
-    return _status() == status
-
-
-def troubles(ledger: Ledger, *, limit: int = _AT_ONCE) -> list[FileRow]:
-    """Files that cannot move for a reason somebody can cure: unreadable, a link, gone although Alyx lists it."""
-    query = _files().where(_TROUBLED).order_by(datasets.c.id, copies.c.id).limit(limit)
-    with ledger.reading() as connection:
-        return [_file(row) for row in connection.execute(query)]
-
-
-_TROUBLE = datasets.c.unregistrable.startswith("[E-")
-_TROUBLED = and_(_TROUBLE, datasets.c.gone_at.is_(None))
+__all__ = [
+    "Check",
+    "EndpointRow",
+    "FileRow",
+    "Held",
+    "RouteRow",
+    "SessionRow",
+    "UnregistrableRow",
+    "check",
+    "files",
+    "held",
+    "kept_back",
+    "sessions",
+    "summary",
+    "troubles",
+    "unregistrable",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,7 +68,7 @@ def unregistrable(ledger: Ledger, *, limit: int = 100) -> list[UnregistrableRow]
         select(
             session_table.c.path.label("session"),
             count.label("files"),
-            func.sum(case((_TROUBLE, 1), else_=0)).label("troubles"),
+            func.sum(case((TROUBLE, 1), else_=0)).label("troubles"),
             func.min(datasets.c.path).label("example"),
             func.min(datasets.c.unregistrable).label("reason"),
         )
@@ -243,7 +129,7 @@ def sessions(
     if session is not None:
         conditions.append(session_table.c.id == session)
     if held:
-        holding = select(datasets.c.session).join(copies).join(items).where(_HELD)
+        holding = select(datasets.c.session).join(copies).join(items).where(HELD)
         conditions.append(session_table.c.hold.is_not(None) | session_table.c.id.in_(holding))
     return _sessions(ledger, conditions, limit=limit, offset=offset)
 
@@ -261,7 +147,9 @@ def _sessions(
 
 def _counts(ids: list[int]) -> Select[Any]:
     """The counts of these sessions' files, by session."""
-    files = _files().where(datasets.c.session.in_(ids)).add_columns(datasets.c.session.label("of")).subquery()
+    files = (
+        file_query().where(datasets.c.session.in_(ids)).add_columns(datasets.c.session.label("of")).subquery()
+    )
     is_open = files.c.status.in_(OPEN)
     is_held = and_(is_open, files.c.hold.is_not(None))
     waits = and_(is_open, files.c.hold.is_(None))
@@ -281,7 +169,7 @@ def _counts(ids: list[int]) -> Select[Any]:
     ).group_by(files.c.of)
 
 
-def _counted(row: Row[Any] | None) -> Mapping[str, int]:
+def _counted(row: Row[Any] | None) -> dict[str, Any]:
     names = ("files", "recorded", "waiting", "held", "unregistrable", "bytes", "bytes_waiting")
     return {name: int(getattr(row, name)) if row is not None else 0 for name in names}
 
@@ -328,7 +216,7 @@ class Held:
         return bool(self.files or self.sessions or self.endpoints or self.troubles)
 
 
-def held(ledger: Ledger, *, limit: int = _AT_ONCE) -> Held:
+def held(ledger: Ledger, *, limit: int = PAGE) -> Held:
     """What waits for a person, at most `limit` of each kind."""
     return Held(
         files=tuple(files(ledger, held=True, limit=limit)),

@@ -83,13 +83,14 @@ class ParamikoCarrier:
             channel.settimeout(self._timeout)
             channel.invoke_subsystem("sftp")
         except (SSHException, OSError, EOFError) as error:
-            channel.close()
+            _hang_up(channel)
             raise self._failed("the server offers no SFTP") from error
         return channel
 
     def run(self, command: str, given: bytes, *, timeout: float) -> Outcome:
         channel = self._channel(_COMMAND_WINDOW)
-        with contextlib.closing(channel):
+        with contextlib.ExitStack() as at_last:
+            at_last.callback(_hang_up, channel)
             channel.settimeout(timeout)
             try:
                 channel.exec_command(command)
@@ -132,8 +133,7 @@ def connect(options: SftpOptions) -> Carrier:
         line.close()
         raise _unreachable(options, error) from error
     try:
-        _negotiate(transport, options, known)
-        _verify(transport.get_remote_server_key(), known, options)
+        _verify(_negotiate(transport, options, known), known, options)
         _log_in(transport, options)
     except BaseException:
         transport.close()
@@ -195,7 +195,8 @@ def _dial(options: SftpOptions) -> socket.socket:
     return line
 
 
-def _negotiate(transport: Transport, options: SftpOptions, known: Sequence[PKey]) -> None:
+def _negotiate(transport: Transport, options: SftpOptions, known: Sequence[PKey]) -> PKey:
+    """Agree on an encryption; the key that the server showed, and proved to have."""
     transport.banner_timeout = options.connect_timeout
     transport.auth_timeout = max(options.connect_timeout, 30)
     allowed = transport.get_security_options()
@@ -206,6 +207,8 @@ def _negotiate(transport: Transport, options: SftpOptions, known: Sequence[PKey]
         allowed.key_types = comparable
     try:
         transport.start_client(timeout=options.connect_timeout)
+        # When its time is over start_client returns as if all were well; asking for the key tells.
+        return transport.get_remote_server_key()
     except IncompatiblePeer as error:
         if "host key" in str(error):
             raise HostKeyChanged("the server has no key of the kind we know", to=options.address) from error
@@ -291,6 +294,12 @@ def _feed(channel: Channel, given: bytes) -> None:
     for at in range(0, len(given), 1 << 15):
         channel.sendall(given[at : at + (1 << 15)])
     channel.shutdown_write()
+
+
+def _hang_up(channel: Channel) -> None:
+    # Closing says goodbye, and a dead line cannot.
+    with contextlib.suppress(OSError, EOFError, SSHException):
+        channel.close()
 
 
 class _Receive(Protocol):

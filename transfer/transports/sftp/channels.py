@@ -89,9 +89,6 @@ class Channels:
     def _new(self) -> Conversation:
         self.require()
         with self.noting():
-            stream = self.carrier.stream()
-            try:
-                return Conversation(stream, address=self._options.address, timeout=self._options.timeout)
-            except TransferError:
-                stream.close()
-                raise
+            return Conversation(
+                self.carrier.stream(), address=self._options.address, timeout=self._options.timeout
+            )

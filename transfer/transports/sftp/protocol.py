@@ -10,6 +10,7 @@ Promises: a refusal keeps the server's code (`Refusal`); everything that goes wr
 It does not know files, roots or batches, and one conversation belongs to one thread at a time.
 """
 
+import contextlib
 import stat
 import struct
 import time
@@ -140,7 +141,11 @@ class Conversation:
         self._early: dict[int, tuple[int, Fields]] = {}
         self._open = True
         stream.settimeout(min(_LOOK_UP, timeout))
-        self.extensions = self._greet()
+        try:
+            self.extensions = self._greet()
+        except ConnectionLost:
+            self.close()
+            raise
 
     @property
     def usable(self) -> bool:
@@ -162,7 +167,9 @@ class Conversation:
     def close(self) -> None:
         """Only where nobody is busy with it: see `interrupt`."""
         self._open = False
-        self._stream.close()
+        # Closing says goodbye, and a dead line cannot.
+        with contextlib.suppress(OSError, EOFError, SSHException):
+            self._stream.close()
 
     # ---- requests and answers ---------------------------------------------------------------------------
 

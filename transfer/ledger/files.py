@@ -1,0 +1,161 @@
+"""Files as reports show them: each with its newest item, or the word for why it has none.
+
+A file has one row for each store that has, or should have, a copy of it: in practice one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, select
+
+from transfer.ledger.ledger import Ledger
+from transfer.ledger.tables import copies, datasets, items, sessions
+from transfer.status import ENDS, OPEN
+
+UNREGISTRABLE = "unregistrable"  # Alyx cannot know the file, or it cannot be read: no item exists
+GONE = "gone"  # it left the lab before anything was sent
+UNKNOWN_YET = "found"  # written down and nothing more: its version has no item of its own
+
+PAGE = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRow:
+    """One file of a session and its newest item.
+
+    `relative_path` is relative to the session, `target` to the store's root.  `status` is the item's, or
+    `unregistrable`, `gone` or `found` where there is no item to speak of.  `unregistrable` beginning with
+    `[E-` is trouble that somebody can cure.
+    """
+
+    id: int
+    source: str
+    session: str
+    relative_path: str
+    dataset: UUID | None
+    status: str
+    hold: str | None
+    hold_text: str | None
+    not_before: datetime | None
+    proof: str | None
+    target: str | None
+    store: str | None
+    size: int
+    md5: str | None
+    tries: int
+    error: str | None
+    error_text: str | None
+    since: datetime | None
+    item: int | None
+    batch: int | None
+    unregistrable: str | None
+    gone_at: datetime | None
+
+
+def file_query(item: int | None = None) -> Select[Any]:
+    """Every file beside its newest item, or beside that one `item`."""
+    newest = (
+        select(func.max(items.c.id)).where(items.c.copy == copies.c.id).correlate(copies).scalar_subquery()
+    )
+    return (
+        select(
+            datasets.c.id,
+            sessions.c.source,
+            sessions.c.path.label("session"),
+            datasets.c.path.label("relative_path"),
+            datasets.c.dataset_uuid.label("dataset"),
+            standing().label("status"),
+            items.c.hold,
+            items.c.hold_text,
+            items.c.not_before,
+            items.c.proof,
+            copies.c.path.label("target"),
+            copies.c.repository.label("store"),
+            func.coalesce(items.c.size, datasets.c.size).label("size"),
+            func.coalesce(items.c.md5, datasets.c.md5).label("md5"),
+            func.coalesce(items.c.tries, 0).label("tries"),
+            items.c.error,
+            items.c.error_text,
+            items.c.since,
+            items.c.id.label("item"),
+            items.c.batch,
+            datasets.c.unregistrable,
+            datasets.c.gone_at,
+        )
+        .select_from(datasets)
+        .join(sessions, sessions.c.id == datasets.c.session)
+        .outerjoin(copies, and_(copies.c.dataset == datasets.c.id, copies.c.repository != sessions.c.source))
+        .outerjoin(items, and_(items.c.copy == copies.c.id, items.c.id == (newest if item is None else item)))
+    )
+
+
+def standing() -> ColumnElement[str]:
+    """The one word for a file: its item's status unless the file itself has become the news."""
+    return case(
+        (items.c.open == 1, items.c.status),
+        (and_(datasets.c.gone_at.is_not(None), items.c.id.is_(None)), GONE),
+        (datasets.c.unregistrable.is_not(None), UNREGISTRABLE),
+        (items.c.id.is_not(None), items.c.status),
+        else_=UNKNOWN_YET,
+    )
+
+
+def _file(row: Row[Any]) -> FileRow:
+    return FileRow(**row._mapping)
+
+
+def files(
+    ledger: Ledger,
+    *,
+    session: int | None = None,
+    dataset: int | None = None,
+    item: int | None = None,
+    status: str | None = None,
+    held: bool | None = None,
+    limit: int = PAGE,
+    offset: int = 0,
+) -> list[FileRow]:
+    """Files with their newest item, in the order they were found.
+
+    `session`, `dataset` and `item` are row numbers; with `item` its file is shown beside that item.  `held` False leaves held files out, None takes all.
+    """
+    query = file_query(item)
+    if session is not None:
+        query = query.where(datasets.c.session == session)
+    if dataset is not None:
+        query = query.where(datasets.c.id == dataset)
+    if status is not None:
+        query = query.where(_stands_at(status))
+    if item is not None:
+        query = query.where(items.c.id == item)
+    if held:
+        query = query.where(HELD)
+    elif held is False:
+        query = query.where(items.c.hold.is_(None))
+    query = query.order_by(datasets.c.id, copies.c.id).limit(limit).offset(offset)
+    with ledger.reading() as connection:
+        return [_file(row) for row in connection.execute(query)]
+
+
+HELD = and_(items.c.open == 1, items.c.hold.is_not(None))
+
+
+def _stands_at(status: str) -> ColumnElement[bool]:
+    if status in OPEN:
+        return and_(items.c.open == 1, items.c.status == status)  # the partial indexes answer it
+    if status in ENDS:
+        return and_(items.c.open.is_(None), items.c.status == status, standing() == status)
+    return standing() == status
+
+
+def troubles(ledger: Ledger, *, limit: int = PAGE) -> list[FileRow]:
+    """Files that cannot move for a reason somebody can cure: unreadable, a link, gone although Alyx lists it."""
+    query = file_query().where(_TROUBLED).order_by(datasets.c.id, copies.c.id).limit(limit)
+    with ledger.reading() as connection:
+        return [_file(row) for row in connection.execute(query)]
+
+
+TROUBLE = datasets.c.unregistrable.startswith("[E-")
+_TROUBLED = and_(TROUBLE, datasets.c.gone_at.is_(None))

@@ -1,0 +1,231 @@
+"""Gathers from the ledger what explains one file or one session; `transfer.progress` makes the sentence."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, exists, func, or_, select
+
+from transfer.errors import NothingFound
+from transfer.ledger import reports
+from transfer.ledger.files import GONE, FileRow
+from transfer.ledger.finding import Target
+from transfer.ledger.health import kept_back
+from transfer.ledger.leases import free
+from transfer.ledger.ledger import Ledger
+from transfer.ledger.tables import batches, copies, datasets, endpoints, events, items, receipts, sessions
+from transfer.progress import (
+    Carriage,
+    End,
+    Endpoint,
+    Explanation,
+    FileFacts,
+    Lease,
+    SessionFacts,
+    Visit,
+    explain,
+    explain_session,
+)
+from transfer.status import ENDS, JOURNEY, Status
+
+_ALYX = "alyx"
+
+
+def why(ledger: Ledger, target: Target) -> Explanation:
+    """Explain a file or a session."""
+    if target.kind == "session":
+        return explain_session(session_facts(ledger, target.row))
+    return explain(file_facts(ledger, target.row, item=target.item))
+
+
+def file_facts(ledger: Ledger, dataset: int, *, item: int | None = None) -> FileFacts:
+    """What bears on one file: on its newest item, or on the `item` named.  Raises `NothingFound`."""
+    rows = reports.files(ledger, dataset=dataset, item=item)
+    if not rows:
+        raise NothingFound("the ledger has no such file", to=f"dataset {dataset}")
+    return _file_facts(ledger, rows[-1])
+
+
+def session_facts(ledger: Ledger, session: int) -> SessionFacts:
+    """What bears on one session.  Raises `NothingFound`."""
+    rows = reports.sessions(ledger, session=session)
+    if not rows:
+        raise NothingFound("the ledger has no such session", to=f"session {session}")
+    tally = rows[0]
+    with ledger.reading() as connection:
+        now = ledger.now(connection)
+        visit = _visit(connection, session, now)
+        dataset = connection.scalar(_foremost(session))
+    return SessionFacts(
+        now=now,
+        visit=visit,
+        files=tally.files,
+        recorded=tally.recorded,
+        waiting=tally.waiting,
+        held=tally.held,
+        unregistrable=tally.unregistrable,
+        foremost=file_facts(ledger, dataset) if dataset is not None else None,
+    )
+
+
+def _foremost(session: int) -> Any:
+    """The file that says best why a session is not done: a held one, else the one furthest from its end."""
+    is_open = items.c.open == 1
+    trouble = and_(datasets.c.unregistrable.startswith("[E-"), datasets.c.gone_at.is_(None))
+    order = case(
+        {status.value: place for place, status in enumerate(JOURNEY)}, value=items.c.status, else_=-1
+    )
+    return (
+        select(datasets.c.id)
+        .outerjoin(copies, copies.c.dataset == datasets.c.id)
+        .outerjoin(items, and_(items.c.copy == copies.c.id, is_open))
+        .where(datasets.c.session == session, or_(is_open, trouble))
+        .order_by(
+            case((items.c.hold.is_not(None), 0), else_=1), order, items.c.not_before.desc(), datasets.c.id
+        )
+        .limit(1)
+    )
+
+
+def _file_facts(ledger: Ledger, row: FileRow) -> FileFacts:
+    known = row.status in set(Status)
+    status = Status(row.status) if known else None
+    with ledger.reading() as connection:
+        now = ledger.now(connection)
+        session = connection.scalar(select(datasets.c.session).where(datasets.c.id == row.id))
+        assert session is not None
+        return FileFacts(
+            now=now,
+            name=f"{row.session}/{row.relative_path}",
+            visit=_visit(connection, session, now),
+            status=status,
+            item=row.item if known else None,
+            hold=row.hold,
+            hold_text=row.hold_text,
+            not_before=row.not_before,
+            tries=row.tries,
+            error_text=row.error_text,
+            carriage=_carriage(connection, row.batch, now) if row.batch and status not in ENDS else None,
+            end=_end(connection, row, status) if status in ENDS else None,
+            unregistrable=row.unregistrable,
+            gone_at=row.gone_at if row.status == GONE or status is not None else None,
+        )
+
+
+def _lease(row: Row[Any], now: datetime) -> Lease | None:
+    if row.lease_until is None or row.lease_until <= now:
+        return None
+    return Lease(holder=row.lease_holder or "unknown", until=row.lease_until)
+
+
+def _visit(connection: Connection, session: int, now: datetime) -> Visit:
+    row = connection.execute(select(sessions).where(sessions.c.id == session)).one()
+    return Visit(
+        path=row.path,
+        hold=row.hold,
+        hold_text=row.hold_text,
+        not_before=row.not_before,
+        lease=_lease(row, now),
+        error_text=row.error_text,
+        looked_at=row.looked_at,
+        complete_at=row.complete_at,
+        endpoints=_endpoints(connection, (row.source, _ALYX)),
+        ahead=_sessions_ahead(connection, row, now) if row.not_before and row.not_before <= now else 0,
+    )
+
+
+def _carriage(connection: Connection, batch: int, now: datetime) -> Carriage:
+    row = connection.execute(select(batches).where(batches.c.id == batch)).one()
+    return Carriage(
+        id=row.id,
+        not_before=row.not_before,
+        cancel_at=row.cancel_at,
+        lease=_lease(row, now),
+        error_text=row.error_text,
+        endpoints=_endpoints(connection, (row.source, row.target, _ALYX)),
+        ahead=_batches_ahead(connection, row, now),
+    )
+
+
+def _endpoints(connection: Connection, names: Sequence[str]) -> tuple[Endpoint, ...]:
+    found = connection.execute(
+        select(endpoints.c.name, endpoints.c.paused_by, endpoints.c.pause_reason, endpoints.c.retry_at).where(
+            endpoints.c.name.in_(names)
+        )
+    )
+    states = {row.name: Endpoint(**row._mapping) for row in found}
+    return tuple(states.get(name, Endpoint(name=name)) for name in names)
+
+
+def _sessions_ahead(connection: Connection, row: Row[Any], now: datetime) -> int:
+    earlier = or_(
+        sessions.c.not_before < row.not_before,
+        and_(sessions.c.not_before == row.not_before, sessions.c.id < row.id),
+    )
+    query = (
+        select(func.count())
+        .select_from(sessions)
+        .where(
+            sessions.c.not_before <= now,
+            sessions.c.hold.is_(None),
+            free(sessions, now),
+            earlier,
+            ~kept_back(now, sessions.c.source, _ALYX),
+        )
+    )
+    return connection.scalar(query) or 0
+
+
+def _batches_ahead(connection: Connection, row: Row[Any], now: datetime) -> int:
+    """Batches a worker would claim before this one; the order is that of `Ledger.claim_batch`."""
+    before = or_(
+        batches.c.priority > row.priority,
+        and_(batches.c.priority == row.priority, batches.c.id < row.id),
+    )
+    due = exists().where(
+        items.c.batch == batches.c.id,
+        items.c.open == 1,
+        items.c.hold.is_(None),
+        items.c.not_before <= now,
+    )
+    query = (
+        select(func.count())
+        .select_from(batches)
+        .where(
+            batches.c.open == 1,
+            free(batches, now),
+            or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
+            batches.c.cancel_at.is_(None),
+            before,
+            due,
+            ~kept_back(now, batches.c.source, batches.c.target, _ALYX),
+        )
+    )
+    return connection.scalar(query) or 0
+
+
+def _end(connection: Connection, row: FileRow, status: Status | None) -> End:
+    assert row.since is not None, f"item {row.item} has no moment"
+    assert row.item is not None
+    if status is Status.RECORDED:
+        receipt = connection.scalar(
+            select(receipts.c.id).where(receipts.c.item == row.item, receipts.c.kind == "arrival")
+        )
+        return End(at=row.since, proof=row.proof, receipt=receipt)
+    if status is Status.SUPERSEDED:
+        copy = select(items.c.copy).where(items.c.id == row.item).scalar_subquery()
+        successor = connection.scalar(
+            select(func.min(items.c.id)).where(items.c.copy == copy, items.c.id > row.item)
+        )
+        return End(at=row.since, successor=successor)
+    told = connection.execute(
+        select(events.c.actor, events.c.why)
+        .where(
+            events.c.subject == "item",
+            events.c.subject_id == str(row.item),
+            events.c.became == Status.ABANDONED,
+        )
+        .order_by(events.c.id.desc())
+        .limit(1)
+    ).first()
+    return End(at=row.since, by=told.actor if told else None, why=told.why if told else None)
