@@ -1,10 +1,12 @@
 """The config that `alyx-transfer init` writes: what must be known, and the text that comes of it.  Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+_BARE = re.compile("[A-Za-z0-9_-]+")
 _ESCAPES = str.maketrans(
     {chr(code): f"\\u{code:04x}" for code in (*range(32), 127)} | {'"': '\\"', "\\": "\\\\"}
 )
@@ -80,7 +82,7 @@ $alyx_password_file
 # The record of everything done.  Without a url it is a SQLite file in your data folder.
 # url = "sqlite:////var/lib/alyx-transfer/ledger.sqlite"
 
-[labs.$lab]
+[labs.$lab_table]
 repository = $lab_repository
 root = $lab_root
 # alyx: we push what Alyx says is missing.  disk: we also register finished sessions.
@@ -90,7 +92,7 @@ store = $store
 complete = "flag"
 flag = "raw_session.flag"
 
-[stores.$store]
+[stores.$store_table]
 transport = $transport
 $store_lines
 """)
@@ -121,6 +123,8 @@ def rendered(answers: Answers) -> str:
     password = said.get("alyx_password_file")
     values = {
         **said,
+        "lab_table": _table_name(str(answers["lab"])),
+        "store_table": _table_name(str(answers["store"])),
         "alyx_password_file": (
             f"password_file = {password}"
             if password
@@ -132,13 +136,20 @@ def rendered(answers: Answers) -> str:
 
 
 def quoted(words: str) -> str:
-    """`words` as a TOML string, which may also stand as a table's name."""
+    """`words` as a TOML string."""
     return f'"{words.translate(_ESCAPES)}"'
+
+
+def _table_name(name: str) -> str:
+    """`name` as a table's: bare where TOML allows it."""
+    return name if _BARE.fullmatch(name) else quoted(name)
 
 
 def _settled(answers: Answers) -> dict[str, str]:
     """The answers that were given, paths on this machine made absolute."""
     here = {question.key for question in QUESTIONS if question.local}
+    if answers.get("transport") == "local":
+        here.add("store_root")
     return {
         key: str(Path(str(value)).expanduser().absolute()) if key in here else str(value)
         for key, value in answers.items()

@@ -15,7 +15,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -174,6 +174,11 @@ class _Reading:
         options = self._section(options_model(str(kind)), place, raw)
         if options is None:
             return None
+        root = getattr(options, "root", None)
+        if isinstance(root, PurePath) and not root.is_absolute():
+            origin = self.origins.get((*place, "root"))
+            what = f'must be an absolute path, not "{root}"'
+            self.wrong(f"stores.{name}.root", what, "Write the whole path.", origin)
         key = getattr(options, _PRIVATE_KEY, None)
         if isinstance(key, Path) and key.is_file():
             self._check_mode(key, f"stores.{name}.{_PRIVATE_KEY}")

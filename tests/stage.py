@@ -113,7 +113,7 @@ class Actor:
             self.runner.work()
         except Died:
             pass
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the director's thread
+        except BaseException as error:
             self._failure = error
         self._ended = True
         self._theirs.release()

@@ -131,9 +131,7 @@ class World:
 
     def record(self, path: str, repository: str = STORE) -> dict[str, Any]:
         """The file record of a lab file (by its path below the root) in a repository."""
-        (found,) = [
-            row for row in self.alyx.tables.file_records(repository) if row["relative_path"] == path
-        ]
+        (found,) = [row for row in self.alyx.tables.file_records(repository) if row["relative_path"] == path]
         return found
 
     def dataset(self, path: str) -> dict[str, Any]:
@@ -183,7 +181,9 @@ def world(root: Path, **changes: Any) -> Iterator[World]:
     with SandboxAlyx() as alyx:
         alyx.add_user("rig_user", password="secret")
         alyx.add_repository(LAB_SERVER, globus_path="/lab/", personal=True)
-        alyx.add_repository(STORE, globus_path="/cortexlab/Subjects/", personal=False, data_url="http://store/")
+        alyx.add_repository(
+            STORE, globus_path="/cortexlab/Subjects/", personal=False, data_url="http://store/"
+        )
         alyx.add_lab(LAB, repositories=[LAB_SERVER, STORE])
         alyx.add_subject(SUBJECT, LAB)
         lab = Lab(name=LAB, repository=LAB_SERVER, root=root / "lab", store=STORE, work="disk")

@@ -78,17 +78,20 @@ def with_uuid(path: PurePosixPath, dataset: UUID) -> PurePosixPath:
     (upper case, without dashes) for one to be replaced.
     """
     *front, last = path.stem.split(".")
+    if last == str(dataset):
+        return path
     if not _is_random_uuid(last):
         front.append(last)
-    return path.with_name(".".join([*front, str(dataset)]) + path.suffix)
+    return path.with_name(f"{'.'.join(front)}.{dataset}{path.suffix}")
 
 
 def without_uuid(path: PurePosixPath) -> PurePosixPath:
     """The registered name of a central one.  Agrees with `one.alf.path.remove_uuid_string`."""
     *front, last = path.stem.split(".")
-    if not (front and re.fullmatch(_UUID, last) and UUID(last).version in (3, 4, 5)):
+    if not (re.fullmatch(_UUID, last) and UUID(last).version in (3, 4, 5)):
         return path
-    return path.with_name(".".join(front) + path.suffix)
+    name = ".".join(front) + path.suffix
+    return path.with_name(name) if name else path  # nothing but a uuid stays
 
 
 def _is_random_uuid(text: str) -> bool:

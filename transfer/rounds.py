@@ -111,7 +111,7 @@ class Rounds:
 
     def _job(self, name: str, every: timedelta, run: Callable[[], str]) -> str | None:
         """Run it if it is due and nobody else does; answers what came of it, None when it was not run."""
-        lease = claim_job(self.ledger, name, every=every)
+        lease = claim_job(self.ledger, name, every=every, seconds=self.runner.lease_seconds)
         if lease is None:
             return None
         with Pulse(self.ledger, lease):

@@ -8,6 +8,7 @@ from sandbox.alyx.hazards import Hazards
 from sandbox.alyx.model import Row
 from sandbox.alyx.protection import protection
 from sandbox.alyx.requesting import Answer, Request
+from sandbox.alyx.schema import schema
 from sandbox.alyx.serializers import Serializers
 from sandbox.alyx.sessions import find_session, find_subject
 from sandbox.alyx.store import Store
@@ -127,6 +128,11 @@ class Actions:
         if tag is not None:
             raise refused(404, "Not found.")
         raise Crash(f"[Errno 2] No such file or directory: '{TABLES_ROOT}/cache_info.json'")
+
+    def schema(self, request: Request) -> Answer:
+        """GET /api/schema."""
+        del request
+        return Answer(200, schema())
 
     def root(self, request: Request) -> Answer:
         """GET /: to the admin pages, which the sandbox has not."""

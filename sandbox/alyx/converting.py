@@ -19,11 +19,13 @@ def _bad(text: str) -> Crash:
 
 
 def _as_uuid(value: Any) -> str:
-    if isinstance(value, str):
-        try:
+    try:
+        if isinstance(value, int):
+            return str(uuid.UUID(int=value))
+        if isinstance(value, str):
             return str(uuid.UUID(value))
-        except ValueError:
-            pass
+    except ValueError:
+        pass
     raise _bad(f"“{value}” is not a valid UUID.")
 
 

@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -74,6 +75,11 @@ class SandboxAlyx:
     def throttle(self, limit: int | None) -> None:
         self._application.throttle.limit = limit
         self._application.throttle.reset()
+
+    def set_time(self, moment: datetime) -> None:
+        """Let the server's clock go on from this naive time; rows made from now on carry it."""
+        with self._store.lock:
+            self._store.ahead = moment - datetime.now()
 
     def start(self) -> Self:
         """Listen."""

@@ -20,12 +20,13 @@ _COMPARING = ("gt", "gte", "lt", "lte")
 _COMMON = ("exact", "iexact", "in", "range", "isnull", *_COMPARING, *_TEXTUAL)
 _PARTS = ("date", "year", "month", "day", "hour", "minute", "second", "week_day")
 _JSONIC = ("has_key", "has_keys", "has_any_keys", "contained_by")
+_RELATIONS = (Kind.FK, Kind.MANY, Kind.REVERSE)
 _RELATED = ("exact", "in", "isnull", *_COMPARING)
 
 
 def lookups(kind: Kind) -> tuple[str, ...]:
     """The lookups and transforms a field of this kind knows."""
-    if kind is Kind.FK:
+    if kind in _RELATIONS:
         return _RELATED
     if kind is Kind.DATETIME:
         return _COMMON + _PARTS
@@ -34,12 +35,15 @@ def lookups(kind: Kind) -> tuple[str, ...]:
     return _COMMON
 
 
-def _unsupported(lookup: str, kind: Kind) -> Crash:
-    if kind is Kind.FK:
-        return Crash(f"Related Field got invalid lookup: {lookup}")
-    near = difflib.get_close_matches(lookup, lookups(kind))
+def unsupported(path: list[str], kind: Kind) -> Crash:
+    """The refusal of what follows a field's name, from the first word that is no lookup of it."""
+    first = next((n for n, word in enumerate(path) if word not in lookups(kind)), len(path) - 1)
+    if kind in _RELATIONS and first > 0:
+        return Crash(f"Related Field got invalid lookup: {path[0]}")
+    near = difflib.get_close_matches(path[first], lookups(kind))
     hint = f", perhaps you meant {' or '.join(near)}?" if near else "."
-    return Crash(f"Unsupported lookup '{lookup}' for {kind} or join on the field not permitted{hint}")
+    unknown = "__".join(path[first:])
+    return Crash(f"Unsupported lookup '{unknown}' for {kind} or join on the field not permitted{hint}")
 
 
 def _text(value: Any) -> str:
@@ -98,17 +102,18 @@ def question(kind: Kind, name: str, path: list[str], value: Any) -> Test:
     if kind is Kind.DATETIME and path and path[0] in _PARTS:
         return _date_part(path, value)
     if len(path) > 1:
-        raise _unsupported(path[0] if path[0] not in lookups(kind) else path[1], kind)
+        raise unsupported(path, kind)
     lookup = path[0] if path else "exact"
     if lookup not in lookups(kind):
-        raise _unsupported(lookup, kind)
+        raise unsupported(path, kind)
     if lookup == "isnull":
         if not isinstance(value, bool):
             raise Crash("The QuerySet value for an isnull lookup must be True or False.")
         return (lambda found: found is None) if value else (lambda found: found is not None)
     if value is None:
         if lookup in ("exact", "iexact"):
-            return lambda found: found is None
+            # For a JSON column None asks for the JSON null, which is not the null of the table.
+            return lambda found: found is None and kind is not Kind.JSON
         raise Crash("Cannot use None as a query value")
     return _valued(kind, name, lookup, value)
 
@@ -124,7 +129,7 @@ def _valued(kind: Kind, name: str, lookup: str, value: Any) -> Test:
         exactly = kind in (Kind.INT, Kind.BIG) and isinstance(value, float)
         return _comparing(lookup, value if exactly else convert(kind, name, value))
     if lookup == "iexact":
-        wanted = _text(convert(kind, name, value)).lower()
+        wanted = _text(value).lower()
         return lambda found: found is not None and _text(found).lower() == wanted
     if kind is Kind.JSON:
         return _jsonic(lookup, value)

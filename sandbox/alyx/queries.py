@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sandbox.alyx.errors import Crash
-from sandbox.alyx.lookups import lookups, question
+from sandbox.alyx.lookups import lookups, question, unsupported
 from sandbox.alyx.model import MODELS, Field, Kind, Row
 from sandbox.alyx.store import Store
 
@@ -100,8 +100,8 @@ def matches(store: Store, table: str, path: Sequence[str], value: Any) -> set[st
         raise Crash(f"Cannot resolve keyword '{name}' into field. Choices are: {choices}")
     if field.to and rest and _resolves(field.to, rest[0]):
         return _across(store, table, name, field, rest, value)
-    if field.to and rest and (rest[0] not in lookups(Kind.FK) or len(rest) > 1):
-        raise Crash(f"Related Field got invalid lookup: {rest[0]}")
+    if field.to and rest and (rest[0] not in lookups(field.kind) or len(rest) > 1):
+        raise unsupported(rest, field.kind)
     return _own(store, table, name, field, rest, value)
 
 

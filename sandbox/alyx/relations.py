@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sandbox.alyx.fields import Input, Wrong
+from sandbox.alyx.model import MODELS
 from sandbox.alyx.store import Store
 
 
@@ -18,8 +19,6 @@ class Slug(Input):
 
     def clean(self, value: Any, store: Store) -> Any:
         """The related row's id."""
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise Wrong("Invalid value.")
         row = store.one(self.table, self.field, str(value))
         if row is None:
             raise Wrong(f"Object with {self.field}={value} does not exist.")
@@ -77,10 +76,12 @@ class Link(Input):
         """The id at the end of the URL."""
         if not isinstance(value, str):
             raise Wrong(f"Incorrect type. Expected URL string, received {type(value).__name__}.")
-        path = re.sub(r"^https?://[^/]*", "", value)
-        found = re.fullmatch(rf"/{self.table}/([0-9a-f-]{{36}})", path)
-        if found is None:
+        path = re.sub(r"^https?://[^/?#]*", "", value)
+        found = re.fullmatch(r"/([a-z-]+)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", path)
+        if found is None or found[1] not in MODELS:
             raise Wrong("Invalid hyperlink - No URL match.")
-        if store.get(self.table, found[1]) is None:
+        if found[1] != self.table:
+            raise Wrong("Invalid hyperlink - Incorrect URL match.")
+        if store.get(self.table, found[2]) is None:
             raise Wrong("Invalid hyperlink - Object does not exist.")
-        return found[1]
+        return found[2]

@@ -14,20 +14,21 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 import httpx2
 
+from sandbox.alyx.calling import Caller
 from sandbox.alyx.comparing import Path as Place
 from sandbox.alyx.comparing import Unordered, compare, mask, pointed
 from sandbox.alyx.known import KNOWN, Json
 from sandbox.alyx.labs import SandboxAlyx
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SLOT = re.compile(r"\{([A-Za-z0-9_.-]+):((?:/[^{}]*)?)\}")
 _REDACTED = re.compile(r"<[^<>]*redacted[^<>]*>")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
 _RATE = re.compile(r"(\d+)\s*(?:/|per |a )\s*min")
 _DEFAULT_RATE = 5
 
@@ -53,16 +54,13 @@ class Replay:
         self.recording = recording
         self.alyx = alyx
         self.strict = strict
-        self.recorded_base = str(recording.get("about", {}).get("base_url", "")).rstrip("/")
-        self.answers: dict[str, Json] = {}
-        self.ids: dict[str, str] = {}
-        self.fixed = set(_UUID.findall(json.dumps(recording["seed"])))
-        self.client = httpx2.Client(base_url=alyx.url, timeout=30)
+        self.caller = Caller(recording, alyx)
+        self._set_clock()
 
     def run(self) -> Report:
         """Make every exchange again."""
         report = Report()
-        with self.client:
+        with self.caller.client:
             for exchange in self.recording["exchanges"]:
                 report.exchanges += 1
                 self._throttle(exchange)
@@ -74,69 +72,20 @@ class Replay:
                     report.forgiven[name] = reason
         return report
 
-    # Making the request again -------------------------------------------------------
+    def _set_clock(self) -> None:
+        """Let the sandbox live at the time of the recording, which filters by day refer to."""
+        seeded = max(_MOMENT.findall(json.dumps(self.recording["seed"])), default="")
+        made = [exchange["response"].get("json") for exchange in self.recording["exchanges"]]
+        later = [text for text in _MOMENT.findall(json.dumps(made)) if text > seeded]
+        if later:
+            self.alyx.set_time(datetime.fromisoformat(min(later)))
 
     def _exchange(self, exchange: Mapping[str, Any]) -> tuple[list[str], str]:
         try:
-            response = self._send(exchange["request"])
+            response = self.caller.send(exchange["request"])
         except LookupError as error:
             return [f"an id of the request cannot be found in our earlier answers: {error}"], ""
         return self._judge(exchange, response)
-
-    def _send(self, request: Mapping[str, Any]) -> httpx2.Response:
-        path = self._filled(request.get("path_template") or request["path"])
-        headers = {name: self._header(name, value) for name, value in (request.get("headers") or {}).items()}
-        content: bytes | None = None
-        if request.get("raw_body") is not None:
-            content = str(request["raw_body"]).encode()
-        elif request.get("form") is not None:
-            content = urlencode(self._filled(request["form"]), doseq=True).encode()
-        elif request.get("json_template") is not None or request.get("json") is not None:
-            content = json.dumps(self._filled(request.get("json_template") or request["json"])).encode()
-        elif "json" in request and "content-type" in {name.lower() for name in headers}:
-            content = b"null" if request.get("json_null") else b""
-        return self.client.request(request["method"], path, headers=headers, content=content)
-
-    def _header(self, name: str, value: str) -> str:
-        found = re.fullmatch(r"Token <(.+)>", value)
-        if name.lower() != "authorization" or found is None:
-            return value
-        try:
-            return f"Token {self.alyx.token_for(found[1])}"
-        except KeyError:
-            return "Token " + "0" * 40
-
-    def _filled(self, value: Json) -> Json:
-        """A template with ids from our own answers; other recorded ids become ours if we know them."""
-        if isinstance(value, dict):
-            return {key: self._filled(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [self._filled(inner) for inner in value]
-        if not isinstance(value, str):
-            return value
-        return self._ours(_SLOT.sub(lambda slot: self._answered(slot[1], slot[2]), value))
-
-    def _answered(self, name: str, pointer: str) -> str:
-        if name not in self.answers:
-            raise LookupError(name)
-        try:
-            value = str(pointed(self.answers[name], pointer))
-        except (LookupError, TypeError, ValueError):
-            raise LookupError(f"{name}:{pointer}") from None
-        ids = _UUID.findall(value)
-        return str(ids[-1]) if ids else value
-
-    def _ours(self, text: str) -> str:
-        if self.recorded_base:
-            text = text.replace(self.recorded_base, self.alyx.url)
-        return _UUID.sub(lambda found: self.ids.get(found[0], found[0]), text)
-
-    def _translated(self, value: Json) -> Json:
-        if isinstance(value, dict):
-            return {key: self._translated(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [self._translated(inner) for inner in value]
-        return self._ours(value) if isinstance(value, str) else value
 
     # Comparing --------------------------------------------------------------------------
 
@@ -165,13 +114,13 @@ class Replay:
         recorded = exchange["response"]
         body = recorded.get("json")
         volatile = [*exchange.get("volatile", ()), *_redacted(body)]
-        expected = mask(self._translated(body), volatile)
+        expected = mask(self.caller.translated(body), volatile)
         actual, wrong = self._cut(exchange, actual)
         strictly, _ = compare(expected, actual, _order_of(exchange))
         _loosely, aligned = compare(expected, actual, _loosest(exchange))
-        self.answers[exchange["name"]] = aligned
+        self.caller.answers[exchange["name"]] = aligned
         if not exchange.get("unordered") or len(body.get("results", ())) == 1:
-            self._learn(body, aligned, volatile)
+            self.caller.learn(body, aligned, volatile)
         if not strictly or self.strict:
             return differences + wrong + strictly, ""
         forgiven = []
@@ -206,35 +155,8 @@ class Replay:
             if wanted != found:
                 wrong.append(f"{wanted} results expected, {found} received")
             elif found < actual["count"]:
-                actual = {**actual, "results": self._all_pages(exchange["request"])}
+                actual = {**actual, "results": self.caller.all_pages(exchange["request"])}
         return actual, wrong
-
-    def _all_pages(self, request: Mapping[str, Any]) -> list[Json]:
-        path = self._filled(request.get("path_template") or request["path"])
-        bare, _, query = path.partition("?")
-        kept = [
-            pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in ("limit", "offset")
-        ]
-        headers = {name: self._header(name, value) for name, value in request["headers"].items()}
-        rows: list[Json] = []
-        while True:
-            page = [*kept, ("limit", "1000"), ("offset", str(len(rows)))]
-            answer = self.client.get(f"{bare}?{urlencode(page)}", headers=headers).json()
-            rows += answer["results"]
-            if answer["next"] is None:
-                return rows
-
-    def _learn(self, recorded: Json, ours: Json, volatile: list[str]) -> None:
-        """Remember which of our ids stand where the recording had its own."""
-        for pointer in volatile:
-            try:
-                theirs, mine = pointed(recorded, pointer), pointed(ours, pointer)
-            except (LookupError, TypeError, ValueError):
-                continue
-            if isinstance(theirs, str) and isinstance(mine, str):
-                for old, new in zip(_UUID.findall(theirs), _UUID.findall(mine), strict=False):
-                    if old not in self.fixed:
-                        self.ids.setdefault(old, new)
 
     # Throttling -------------------------------------------------------------------------
 
@@ -252,7 +174,7 @@ class Replay:
         limit = self.alyx.throttle or 0
         if exchange["response"]["status"] == 429:
             for _ in range(self.spent.get(who, 0), limit):
-                if self._send(request).status_code == 429:
+                if self.caller.send(request).status_code == 429:
                     break
             self.spent[who] = limit
         elif request["path"] != "/auth-token":

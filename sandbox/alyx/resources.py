@@ -149,7 +149,7 @@ INPUTS: Mapping[str, Mapping[str, Input]] = {
         "session": Pk(required=True, null=True, table="sessions"),
         "data_repository": Slug(null=True, table="data-repository"),
         "status": Enum(name="status", choices=TASK_STATUS, default=10),
-        "name": Text(required=True, null=True, longest=64),
+        "name": Text(null=True, longest=64),
         "priority": _small(),
         "io_charge": _small(),
         "level": _small(),

@@ -62,6 +62,7 @@ def routes(views: Views, actions: Actions) -> list[tuple[re.Pattern[str], Route]
             Route("/sync-file-status", {"GET": actions.sync_status, "POST": actions.sync}, open=True),
         ),
         (r"/auth-token", Route("/auth-token", {"POST": actions.token}, open=True, throttled=False)),
+        (r"/api/schema", Route("/api/schema", {"GET": actions.schema}, open=True)),
         (r"/cache/info/", Route("/cache/info", {"GET": actions.cache_info})),
         (r"/cache/info", Route("/cache/info", {"GET": actions.cache_info})),
         (r"/cache/info/(?P<key>[^/]+)", Route("/cache/info/<tag>", {"GET": actions.cache_info})),

@@ -158,16 +158,19 @@ class Views:
             if other is not None and other["id"] != but:
                 raise _not_unique("data_repository, relative_path")
         elif table == "tasks":
-            self._check_task_unique({**(old or {}), **values}, but)
+            self._check_task_unique(values, old)
         elif key != "id" and key in values and table != "subjects":
             unique(self.store, table, key, values[key], but=but)
 
-    def _check_task_unique(self, whole: Row, but: str | None) -> None:
-        same = tuple(whole.get(name) for name in ("name", "session", "arguments"))
-        if None in same:
+    def _check_task_unique(self, values: Row, old: Row | None) -> None:
+        """Name, session and arguments together; nulls, and in an update what does not change, do not count."""
+        names = ("name", "session", "arguments")
+        whole = {name: values.get(name, (old or {}).get(name)) for name in names}
+        counting = [value for name, value in whole.items() if old is None or value != old[name]]
+        if not counting or None in counting:
             return
         for row in self.store.tables["tasks"].values():
-            if row["id"] != but and (row["name"], row["session"], row["arguments"]) == same:
+            if (old is None or row["id"] != old["id"]) and all(row[name] == whole[name] for name in names):
                 raise _not_unique("name, session, arguments")
 
     def _check_columns(self, row: Row) -> None:

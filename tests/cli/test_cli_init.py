@@ -125,10 +125,13 @@ def test_a_relative_folder_is_written_absolute(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     told[told.index("--lab-root") + 1] = "Subjects"
+    told[told.index("--store-root") + 1] = "central"
 
     run(file, *told)
 
-    assert load(file, {}).labs["cortexlab"].root == tmp_path / "Subjects"
+    settings = load(file, {})
+    assert settings.labs["cortexlab"].root == tmp_path / "Subjects"
+    assert settings.stores["flatiron_cortexlab"].options.model_dump()["root"] == tmp_path / "central"
 
 
 def test_on_a_terminal_only_what_is_missing_is_asked(
@@ -178,10 +181,16 @@ def test_what_is_still_to_do_is_said(
     assert "alyx.password_file" in out
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
-def test_any_answer_is_quoted_so_that_toml_gives_it_back(words: str) -> None:
-    assert tomllib.loads(f"x = {first_config.quoted(words)}") == {"x": words}
-    assert words in tomllib.loads(f"[labs.{first_config.quoted(words)}]")["labs"]
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_whatever_is_answered_toml_gives_it_back(words: str) -> None:
+    keys = ("alyx_url", "alyx_user", "lab", "lab_repository", "store", "store_root", "store_host")
+    answers = dict.fromkeys(keys, words) | {"lab_root": "/a", "work": "disk", "transport": "sftp"}
+
+    tree = tomllib.loads(first_config.rendered(answers))
+
+    assert tree["alyx"] == {"url": words, "user": words}
+    assert tree["labs"][words]["store"] == words
+    assert tree["stores"][words]["root"] == words
 
 
 def test_every_question_is_an_option(told: list[str], file: Path, capsys: pytest.CaptureFixture[str]) -> None:

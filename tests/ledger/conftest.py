@@ -1,7 +1,9 @@
 """A ledger on SQLite, or on both databases where a test asks for it (`lab.on_both`)."""
 
+import multiprocessing
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -14,6 +16,13 @@ from transfer.ledger import Ledger, schema
 from transfer.ledger.engine import open_engine
 
 _numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def four_processes() -> Iterator[ProcessPoolExecutor]:
+    """Four processes that share nothing with us but the code; started once, because that takes seconds."""
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,12 @@
 """Leases: one holder at a time, and one that was overtaken writes nothing."""
 
-import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
 from tests.ledger.lab import NOON, Clock, World, on_both, step
 from transfer.errors import LostRace
@@ -35,12 +34,13 @@ def test_one_of_many_threads_gets_the_batch(world: World) -> None:
 
 
 @on_both
-def test_every_session_is_claimed_once_by_four_processes(world: World, database_url: str) -> None:
+def test_every_session_is_claimed_once_by_four_processes(
+    world: World, database_url: str, four_processes: ProcessPoolExecutor
+) -> None:
     """Each of 40 sessions is got by exactly one of four processes that claim until nothing is left."""
     wanted = {world.session(number) for number in range(1, 41)}
     world.ledger.engine.dispose()
-    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
-        got = [one for some in pool.map(_claim_all, [database_url] * 4) for one in some]
+    got = [one for some in four_processes.map(_claim_all, [database_url] * 4) for one in some]
     assert sorted(got) == sorted(wanted)
 
 
@@ -228,8 +228,7 @@ def test_a_holder_that_is_late_by_its_own_clock_does_not_even_ask(world: World) 
     lease = world.claim(batch)
     world.clock.passes(seconds=48)
     with pytest.raises(LostRace, match="this worker was too slow and no longer holds the batch: batch 1"):
-        with world.ledger.guarded(lease):
-            pytest.fail("let in")
+        world.ledger.guarded(lease).__enter__()
 
 
 @on_both
@@ -238,9 +237,12 @@ def test_an_exception_undoes_the_whole_transaction(world: World) -> None:
     lease = world.claim(batch)
     standing = world.ledger.due_items(batch)
     before = contents(world.ledger.engine)
-    with pytest.raises(ZeroDivisionError), world.ledger.guarded(lease) as tx:
-        tx.move([step(item, Status.SENT) for item in standing])
-        _ = 1 / 0
-    after = contents(world.ledger.engine)
-    assert after[1:] == before[1:]
-    assert after == before
+
+    def fail_late() -> None:
+        with world.ledger.guarded(lease) as tx:
+            tx.move([step(item, Status.SENT) for item in standing])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_late()
+    assert contents(world.ledger.engine) == before

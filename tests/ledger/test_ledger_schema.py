@@ -1,6 +1,5 @@
 """The schema: made from nothing, the same as the tables say, and refused when it is not ours."""
 
-import multiprocessing
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -127,10 +126,11 @@ def test_a_file_that_is_no_database_is_named_and_refused(tmp_path: Path) -> None
     assert path.read_text().startswith("not a database")
 
 
-def test_four_processes_may_open_a_new_ledger_at_once(empty_url: str) -> None:
+def test_four_processes_may_open_a_new_ledger_at_once(
+    empty_url: str, four_processes: ProcessPoolExecutor
+) -> None:
     """One makes the tables, the others wait; all of them see one ledger."""
-    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
-        seen = list(pool.map(_open, [empty_url] * 4))
+    seen = list(four_processes.map(_open, [empty_url] * 4))
     assert len(set(seen)) == 1
 
 

@@ -4,20 +4,25 @@
 mutant is the product with one rule removed: the scene that needs the rule must turn red with it.
 """
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from tests.stage import Actor, OtherTool
 from tests.world import World, md5, world
-from transfer.ledger.guarded import Guarded
-from transfer.status import Status
+from transfer.rounds import Rounds
 from transfer.steps import publish as publishing
 from transfer.steps import push as pushing
 from transfer.steps import record as recording
+from transfer.steps import register as registering
+from transfer.steps.work import Fresh
+from transfer.transports import local
 
 FILE = "KS023/2019-12-10/001/alf/probe00/spikes.times.npy"
 OLD, NEW = b"old bytes", b"new bytes"
@@ -76,25 +81,17 @@ def settled(box: World) -> None:
 # ---- the scenes: each is right with the product as it is, and red with its mutant
 
 
-def zombie_writes_into_its_old_partial(box: World) -> None:
-    """A worker left standing in the middle of a write goes on after another has published."""
+def zombie_opens_a_partial_late(box: World) -> None:
+    """A worker left standing before it opened its partial opens it when another is about to publish."""
     first, second, _ = prepared(box)
-    first.until("writing-chunk")
+    first.until("opening-partial")
     box.clock.advance(LAPSE)
+    second.until("renaming")
+    first.until("writing-chunk")
     second.finish()
-    inode = box.stored(FILE).stat().st_ino
-    assert box.stored(FILE).read_bytes() == OLD
-    # the zombie's handle must not lead into the published file
-    (box.lab.root / FILE).write_bytes(OLD)
-    first.finish()
-    assert box.stored(FILE).stat().st_ino == inode
-    assert box.stored(FILE).read_bytes() == OLD
-    assert first_partial_is_its_own(first, second)
+    assert box.record(FILE)["exists"]
+    assert box.lies() == [], "a late worker's open handle leads into the published file"
     everything_done(box, first, second)
-
-
-def first_partial_is_its_own(first: Actor, second: Actor) -> bool:
-    return "partial-opened" in first.passed and "partial-opened" in second.passed
 
 
 def zombie_renames_an_old_copy(box: World) -> None:
@@ -112,19 +109,17 @@ def zombie_renames_an_old_copy(box: World) -> None:
     everything_done(box, first, second)
 
 
-def zombie_commits_verified(box: World) -> None:
-    """A worker that lost its lease while it verified must not go on to the fence and the rename."""
-    first, second, tool = prepared(box)
+def zombie_finishes_verifying(box: World) -> None:
+    """A worker that lost its lease while it verified goes no further: no fence, no rename."""
+    first, second, _ = prepared(box)
     first.until("reading")
-    patched(box, tool)
     box.clock.advance(LAPSE)
-    director = box.runner()
-    box.settle(director)
-    assert box.stored(FILE).read_bytes() == NEW
+    second.until("renaming")
     before = len(first.passed)
     first.finish()
-    assert "renaming" not in first.passed[before:], "a worker without its lease came to its rename"
-    assert "removing" not in first.passed[before:], "a worker without its lease came to the fence"
+    late = first.passed[before:]
+    assert "renaming" not in late, "a worker without its lease came to a rename"
+    assert "announce?" not in late, "a worker without its lease wrote to Alyx"
     everything_done(box, first, second)
 
 
@@ -152,6 +147,24 @@ def death_between_announcing_and_reading_back(box: World) -> None:
     director = box.runner()
     box.settle(director)
     assert box.lies() == [], "a lie outlived lease and sweep"
+    everything_done(box, second)
+
+
+def death_before_anybody_took_over(box: World) -> None:
+    """The successor of a dead worker withdraws its late announcement before it sends a byte."""
+    first, second, tool = prepared(box)
+    first.until("announce?")
+    patched(box, tool)
+    first.until("announce.")
+    first.die()
+    box.clock.advance(LAPSE)
+    director = box.runner()
+    while director.advance_session():
+        pass
+    director.plan()
+    while "opening-partial" not in second.passed and second.go() != "opening-partial":
+        pass
+    assert box.lies() == [], "the lie stood while the next version was sent"
     everything_done(box, second)
 
 
@@ -196,24 +209,21 @@ def register_answer_lost(box: World) -> None:
     everything_done(box)
 
 
-def _uuid(text: str):
-    from uuid import UUID
-
+def _uuid(text: str) -> UUID:
     return UUID(text)
 
 
 def reconciled(box: World) -> None:
-    from transfer.rounds import Rounds
-
     Rounds(runner=box.runner(), version="test").reconcile(box.lab)
 
 
 SCENES: list[Callable[[World], None]] = [
-    zombie_writes_into_its_old_partial,
+    zombie_opens_a_partial_late,
     zombie_renames_an_old_copy,
-    zombie_commits_verified,
+    zombie_finishes_verifying,
     patch_between_reading_and_announcing,
     death_between_announcing_and_reading_back,
+    death_before_anybody_took_over,
     foreign_announcement_over_closed_rows,
     lost_flag_over_closed_rows,
     register_answer_lost,
@@ -223,3 +233,86 @@ SCENES: list[Callable[[World], None]] = [
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_the_protocol_holds(scene: Callable[[World], None], box: World) -> None:
     scene(box)
+
+
+# ---- the mutants: the product with one rule removed
+
+
+def shared_partial_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every attempt writes to the same partial, and opens it whoever made it."""
+    monkeypatch.setattr(pushing, "partial_name", lambda uuid, _attempt: f".{uuid}.00000000.part")
+    monkeypatch.setattr(local, "_NEW", (local._NEW & ~os.O_EXCL) | os.O_TRUNC)
+
+
+def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "_fence", lambda _work, items: (list(items), []))
+
+
+def no_guarded_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts are committed without asking whether the lease is still ours."""
+    monkeypatch.setattr("transfer.ledger.ledger.renew", lambda *_: None)
+
+
+def no_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was patched counts as read."""
+    real, calls = recording.read_again, count()
+
+    def once(work: Any, items: Any) -> Any:
+        same, differ, gone = real(work, items)
+        if next(calls) % 2 == 0:
+            return same, differ, gone
+        believed = [
+            Fresh(
+                one.item,
+                replace(
+                    one.dataset, records=tuple(replace(record, exists=True) for record in one.dataset.records)
+                ),
+            )
+            for one in same + differ
+        ]
+        return believed, [], gone
+
+    monkeypatch.setattr(recording, "read_again", once)
+
+
+def no_reconcile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rounds, "reconcile", lambda *_, **__: None)
+
+
+def registering_without_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registration whose answer was lost is simply asked again."""
+
+    def again(work: Any, session: Any, eid: Any, items: Any, _error: Any) -> Any:
+        return registering._register_once(work, session, eid, items, {})
+
+    monkeypatch.setattr(registering, "_look_instead", again)
+
+
+def no_withdrawal_before_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dead worker announced is left standing until the next version has arrived."""
+    monkeypatch.setattr(pushing, "withdraw", lambda *_: None)
+
+
+MUTANTS = [
+    (shared_partial_name, zombie_opens_a_partial_late),
+    (no_fence, zombie_renames_an_old_copy),
+    (no_guarded_verified, zombie_finishes_verifying),
+    (no_read_back, patch_between_reading_and_announcing),
+    (no_reconcile, foreign_announcement_over_closed_rows),
+    (no_reconcile, lost_flag_over_closed_rows),
+    (registering_without_a_look, register_answer_lost),
+    (no_withdrawal_before_sending, death_before_anybody_took_over),
+]
+
+
+@pytest.mark.parametrize(("mutant", "scene"), MUTANTS, ids=lambda one: one.__name__)
+def test_each_mutant_is_caught(
+    mutant: Callable[[pytest.MonkeyPatch], None],
+    scene: Callable[[World], None],
+    box: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A rule that could be removed without a red test would not be proved."""
+    mutant(monkeypatch)
+    with pytest.raises((AssertionError, FileNotFoundError)):
+        scene(box)

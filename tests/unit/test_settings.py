@@ -390,6 +390,11 @@ def test_a_store_and_a_labs_folder_may_not_lie_inside_one_another(write: Write, 
     assert "lie inside one another" in found[0]
 
 
+def test_a_stores_root_must_be_absolute(write: Write) -> None:
+    (found,) = problems(write(GOOD.replace("{folder}/central", "central")))
+    assert 'stores.flatiron_cortexlab.root: must be an absolute path, not "central"' in found
+
+
 @pytest.mark.parametrize("key", ["labs", "stores", "alyx"])
 def test_a_section_that_is_no_table_is_a_problem(write: Write, key: str) -> None:
     assert any(f"{key}: must be a table" in line for line in problems(write(f"{key} = 3\n")))

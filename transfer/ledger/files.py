@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select
 
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import copies, datasets, items, sessions
@@ -91,12 +91,15 @@ def file_query(item: int | None = None) -> Select[Any]:
     )
 
 
+_CANNOT = datasets.c.unregistrable.is_not(None)
+
+
 def standing() -> ColumnElement[str]:
     """The one word for a file: its item's status unless the file itself has become the news."""
     return case(
         (items.c.open == 1, items.c.status),
-        (and_(datasets.c.gone_at.is_not(None), items.c.id.is_(None)), GONE),
-        (datasets.c.unregistrable.is_not(None), UNREGISTRABLE),
+        (and_(datasets.c.gone_at.is_not(None), or_(items.c.id.is_(None), _CANNOT)), GONE),
+        (_CANNOT, UNREGISTRABLE),
         (items.c.id.is_not(None), items.c.status),
         else_=UNKNOWN_YET,
     )
@@ -119,7 +122,8 @@ def files(
 ) -> list[FileRow]:
     """Files with their newest item, in the order they were found.
 
-    `session`, `dataset` and `item` are row numbers; with `item` its file is shown beside that item.  `held` False leaves held files out, None takes all.
+    `session`, `dataset` and `item` are row numbers; with `item` its file is shown beside that item.
+    `held` False leaves held files out, None takes all.
     """
     query = file_query(item)
     if session is not None:

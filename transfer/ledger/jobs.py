@@ -4,7 +4,7 @@ A beat may ring as often as it likes and two beats may ring at once: a job is ta
 come and nobody holds it.  A run that was missed while the machine slept is made up once.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, update
 
@@ -13,13 +13,12 @@ from transfer.ledger.leases import Lease, free, take
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import jobs
 
-_LEASE_SECONDS = 3600  # a job's heart beats as a batch's does
 
+def claim_job(ledger: Ledger, name: str, *, every: timedelta, seconds: float) -> Lease | None:
+    """Take the job for `seconds` if it is due; None when it ran within `every` or somebody runs it.
 
-def claim_job(
-    ledger: Ledger, name: str, *, every: timedelta, seconds: float = _LEASE_SECONDS
-) -> Lease | None:
-    """Take the job if it is due; None when it ran within `every` or somebody runs it."""
+    Its heart must beat as a batch's does: if its holder dies, nobody runs it until the lease has lapsed.
+    """
     with ledger.writing() as connection:
         now = ledger.now(connection)
         connection.execute(insert_into(connection, jobs).values(name=name).on_conflict_do_nothing())
@@ -48,3 +47,9 @@ def job_ran(ledger: Ledger, lease: Lease, outcome: str) -> None:
                 last_run=tx.now, last_outcome=outcome, lease_token=None, lease_holder=None, lease_until=None
             )
         )
+
+
+def last_run(ledger: Ledger, name: str) -> datetime | None:
+    """When the job was last walked to its end; None if never."""
+    with ledger.reading() as connection:
+        return connection.scalar(select(jobs.c.last_run).where(jobs.c.name == name))

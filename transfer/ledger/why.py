@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, case, exists, func, or_, select
 
 from transfer.errors import NothingFound
 from transfer.ledger import reports
-from transfer.ledger.files import GONE, FileRow
+from transfer.ledger.files import FileRow
 from transfer.ledger.finding import Target
 from transfer.ledger.health import kept_back
 from transfer.ledger.leases import free
@@ -108,7 +108,7 @@ def _file_facts(ledger: Ledger, row: FileRow) -> FileFacts:
             carriage=_carriage(connection, row.batch, now) if row.batch and status not in ENDS else None,
             end=_end(connection, row, status) if status in ENDS else None,
             unregistrable=row.unregistrable,
-            gone_at=row.gone_at if row.status == GONE or status is not None else None,
+            gone_at=row.gone_at,
         )
 
 

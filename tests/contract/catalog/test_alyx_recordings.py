@@ -156,10 +156,10 @@ def test_missing_records():
     assert not any(one.exists for one in found)
 
 
-def test_exists_0_is_ignored_by_alyx_and_we_would_notice():
-    """The list recorded for `exists=0` holds records that exist."""
+def test_an_unfiltered_list_is_noticed():
+    """What Alyx answers to `exists=0` or a misspelt filter: everything."""
     with pytest.raises(CatalogBroken, match="did not filter"):
-        replaying("files_exists_0").missing_records("aws_mainenlab")
+        replaying("files_list").missing_records("flatiron_cortexlab")
 
 
 def test_registering():

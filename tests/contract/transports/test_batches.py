@@ -9,7 +9,16 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from transfer.errors import SourceChanged, StoredFileMissing
-from transfer.transports.base import Download, Failed, Got, Published, Rename, Sent, StreamingTransport, Upload
+from transfer.transports.base import (
+    Download,
+    Failed,
+    Got,
+    Published,
+    Rename,
+    Sent,
+    StreamingTransport,
+    Upload,
+)
 
 PIECE = 1 << 20
 
@@ -17,7 +26,9 @@ PIECE = 1 << 20
 def upload(lab: Path, scratch: PurePosixPath, key: int, content: bytes) -> Upload:
     source = lab / str(key)
     source.write_bytes(content)
-    return Upload(key=key, source=source, partial=scratch / f"{key % 7}/{key}", size=len(content), mtime_ns=10**18)
+    return Upload(
+        key=key, source=source, partial=scratch / f"{key % 7}/{key}", size=len(content), mtime_ns=10**18
+    )
 
 
 def ignore(_moved: int) -> None: ...
@@ -38,7 +49,9 @@ def test_five_hundred_small_files_arrive_and_are_published(
         for key, content in contents.items()
     }
     renames = [Rename(key=key, partial=u.partial, final=scratch / f"{key}.npy") for key, u in uploads.items()]
-    assert {outcome for outcome in transport.publish(iter(renames))} == {Published(key=key) for key in uploads}
+    assert {outcome for outcome in transport.publish(iter(renames))} == {
+        Published(key=key) for key in uploads
+    }
     got = transport.get((Download(key=r.key, path=r.final) for r in renames), ignore)
     assert {outcome.key: outcome.md5 for outcome in got if isinstance(outcome, Got)} == {
         key: hashlib.md5(content).hexdigest() for key, content in contents.items()
@@ -157,4 +170,3 @@ def test_a_batch_may_be_begun_in_the_middle_of_another(
         assert found.size == 5000
         (got,) = transport.get([Download(key=1, path=found.path)], ignore)
         assert isinstance(got, Got)
-

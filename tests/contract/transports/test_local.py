@@ -75,7 +75,9 @@ def test_no_link_inside_the_store_leads_out_of_it(tmp_path: Path, lab: Path) -> 
         assert isinstance(error_of(transport.get([Download(key=0, path=P(path))], ignore)), UntrustedPath)
     assert sorted(path.name for path in outside.iterdir()) == ["secret"]
     # The link itself may be replaced: nothing is written through it.
-    assert not isinstance(next(transport.publish([Rename(key=0, partial=P("file"), final=P("leaf"))])), Failed)
+    assert not isinstance(
+        next(transport.publish([Rename(key=0, partial=P("file"), final=P("leaf"))])), Failed
+    )
     assert (outside / "secret").read_bytes() == b"secret"
     assert (store / "leaf").read_bytes() == b"inside"
 

@@ -1,6 +1,7 @@
 """An SFTP store that goes away, is read-only, or lacks an extension."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -83,16 +84,23 @@ def test_reads_go_on_over_a_fresh_connection(store: SftpStore, lab: Path) -> Non
     uploads = [upload(lab, key, 2 * MIB) for key in range(6)]
     cuts = [1 * MIB, 5 * MIB]
     moved = 0
+    # A connection made while the server still drops others would be dropped with them.
+    cutting = threading.Lock()
 
     def cut_twice(by: int) -> None:
         nonlocal moved
-        moved += by
-        if cuts and moved >= cuts[0]:
-            del cuts[0]
-            store.cut()
+        with cutting:
+            moved += by
+            if cuts and moved >= cuts[0]:
+                del cuts[0]
+                store.cut()
+
+    def connect() -> SftpTransport:
+        with cutting:
+            return SftpTransport(options_of(store))
 
     waited: list[float] = []
-    with Reconnecting(lambda: SftpTransport(options_of(store)), sleep=waited.append) as transport:
+    with Reconnecting(connect, sleep=waited.append) as transport:
         sent = {outcome.key: outcome for outcome in transport.put(uploads, ignore)}
         got = list(transport.get([Download(key=u.key, path=u.partial) for u in uploads], cut_twice))
         assert sorted(outcome.key for outcome in got) == list(range(6))
@@ -153,9 +161,12 @@ def test_a_read_only_server_denies_and_can_be_read(tmp_path: Path, lab: Path) ->
 def test_few_channels_are_enough(tmp_path: Path, lab: Path) -> None:
     """A server that allows one channel at a time only makes the work slower."""
     require_sshd()
-    with SftpStore(
-        tmp_path / "store", home=tmp_path / "home", server="sshd", options=["MaxSessions 1"]
-    ) as store, SftpTransport(options_of(store)) as transport:
+    with (
+        SftpStore(
+            tmp_path / "store", home=tmp_path / "home", server="sshd", options=["MaxSessions 1"]
+        ) as store,
+        SftpTransport(options_of(store)) as transport,
+    ):
         outcomes = list(transport.put([upload(lab, key, 100) for key in range(9)], ignore))
     assert len(outcomes) == 9
     assert all(isinstance(outcome, Sent) for outcome in outcomes)
@@ -170,7 +181,9 @@ def test_a_server_without_posix_rename_is_told_apart(
     with SftpTransport(options_of(sshd)) as transport:
         assert transport.capabilities.replaces_atomically is False
         list(transport.put([first, second], ignore))
-        assert list(transport.publish([Rename(key=1, partial=first.partial, final=final)])) == [Published(key=1)]
+        assert list(transport.publish([Rename(key=1, partial=first.partial, final=final)])) == [
+            Published(key=1)
+        ]
         (refused,) = transport.publish([Rename(key=2, partial=second.partial, final=final)])
     assert isinstance(refused, Failed)
     assert type(refused.error) is RenameDoesNotReplace

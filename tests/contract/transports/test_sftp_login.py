@@ -145,7 +145,9 @@ def test_a_name_that_does_not_exist_is_unreachable(store: SftpStore) -> None:
 
 def test_a_server_that_says_nothing_is_unreachable_in_time(store: SftpStore) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        options = options_of(store, port=silent.getsockname()[1], connect_timeout=0.3, host_key=store.host_key)
+        options = options_of(
+            store, port=silent.getsockname()[1], connect_timeout=0.3, host_key=store.host_key
+        )
         assert type(refusal(options)) is EndpointUnreachable
 
 

@@ -7,7 +7,16 @@ import pytest
 from pydantic import ValidationError
 
 from transfer.errors import ConnectionLost, EndpointUnreachable, StoredFileMissing, TransferError
-from transfer.transports.base import Download, Failed, Got, Published, Rename, Sent, StreamingTransport, Upload
+from transfer.transports.base import (
+    Download,
+    Failed,
+    Got,
+    Published,
+    Rename,
+    Sent,
+    StreamingTransport,
+    Upload,
+)
 from transfer.transports.local import LocalOptions, LocalTransport
 from transfer.transports.registry import KINDS, open_transport, options_model
 from transfer.transports.scripted import Effects, Faulty, Operation
@@ -172,7 +181,9 @@ def test_effects_are_told_before_and_after(tmp_path: Path) -> None:
     )
     with transport:
         list(transport.put([upload(lab, 1)], ignore))
-        assert list(transport.publish([Rename(key=1, partial=P("part-1"), final=P("f"))])) == [Published(key=1)]
+        assert list(transport.publish([Rename(key=1, partial=P("part-1"), final=P("f"))])) == [
+            Published(key=1)
+        ]
         list(transport.remove([P("f"), P("g")]))
     operations = ("connect", "put", "publish", "remove", "remove")
     assert told == [f"{when} {operation}" for operation in operations for when in ("before", "after")]

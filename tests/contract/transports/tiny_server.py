@@ -72,7 +72,19 @@ class TinyServer:
                 found = self.files.pop(first, None)
                 return status(protocol.NO_SUCH_FILE if found is None else protocol.OK)
             case protocol.EXTENDED if first == protocol.STATVFS.encode():
-                numbers = (4096, 1, 0, 0, self.space["free"], 0, 0, self.space["names"], 0, self.space["flags"], 255)
+                numbers = (
+                    4096,
+                    1,
+                    0,
+                    0,
+                    self.space["free"],
+                    0,
+                    0,
+                    self.space["names"],
+                    0,
+                    self.space["flags"],
+                    255,
+                )
                 return protocol.EXTENDED_REPLY, struct.pack(">11Q", *numbers)
             case protocol.CLOSE | protocol.FSETSTAT | protocol.EXTENDED | protocol.MKDIR:
                 return status(protocol.OK)

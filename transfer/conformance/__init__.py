@@ -1,0 +1,14 @@
+"""A transport's promises, as checks: run on every kind in the tests and by `doctor` on a live endpoint.
+
+`CHECKS` are the promises of `transports.base`, each one sentence and one function.  `probe` is what may be done
+to a store that is in use: a few small files with names of our own beside the data, removed again.
+`believe_remote_hash` is the canary that a store's hash command must pass before any of its digests counts.
+
+A check raises `PromiseBroken`; a `TransferError` that it did not expect flies.
+"""
+
+from transfer.conformance.live import Finding, believe_remote_hash, probe
+from transfer.conformance.promises import CHECKS, Check
+from transfer.conformance.single import PromiseBroken
+
+__all__ = ["CHECKS", "Check", "Finding", "PromiseBroken", "believe_remote_hash", "probe"]
