@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
-from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +22,7 @@ from pydantic import (
 )
 
 from config import places
-from config.problems import Wrong, did_you_mean
+from config.problems import Wrong
 from config.secrets import check_private
 from transfer.planning import Limits
 from transfer.retries import Patience
@@ -57,12 +56,6 @@ def _private(path: Path) -> Path:
 def _one_name(name: str) -> str:
     if name in {"", ".", ".."} or {"/", "\\"} & set(name):
         raise Wrong(f'must be the bare name of a file, not "{name}"', 'Write for example "raw_session.flag".')
-    return name
-
-
-def _zone(name: str) -> str:
-    if name not in available_timezones():
-        raise Wrong(f'is no time zone: "{name}"', did_you_mean(name, available_timezones()))
     return name
 
 
@@ -152,7 +145,6 @@ class Journey(Section):
     batch_files: Annotated[int, Field(ge=1)] = 400
     batch_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(4 * 1024**3)
     large_bytes: Annotated[ByteSize, Field(ge=1)] = ByteSize(1024**3)
-    register_chunk: Annotated[int, Field(ge=1, le=50)] = 50
     tries: Annotated[int, Field(ge=1, le=100)] = 8
     first_wait_seconds: Annotated[int, Field(ge=1)] = 30
     longest_wait_seconds: Annotated[int, Field(ge=1)] = 7200
@@ -207,11 +199,6 @@ class Lab(Section):
     complete: Literal["flag", "quiet"] = "flag"
     flag: Annotated[str, AfterValidator(_one_name)] = "raw_session.flag"
     quiet_minutes: Annotated[float, Field(ge=0)] = 10
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
-
-    @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.timezone)
 
 
 class Store(Section):

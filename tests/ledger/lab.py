@@ -97,7 +97,7 @@ class World:
     def planned(self, *contents: str, number: int = 1) -> int:
         """The id of one batch with a file for each content."""
         self.visit(self.session(number), {f"alf/{text}.times.npy": text for text in contents})
-        (batch,) = self.plan()
+        (batch,) = self.plan(files=5000)
         return batch
 
     def claim(self, batch: int) -> Lease:

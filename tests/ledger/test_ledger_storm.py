@@ -1,5 +1,6 @@
 """Two workers, a planner, a scanner and a person write at random; the ledger's promises hold at every step."""
 
+import atexit
 import shutil
 import tempfile
 from collections import Counter
@@ -21,7 +22,7 @@ from transfer.ledger.engine import open_engine
 from transfer.ledger.intake import discovered, registered
 from transfer.ledger.tables import items, receipts
 from transfer.model import Session
-from transfer.status import ENDS, MOVES, OPEN, Status, may_move
+from transfer.status import ENDS, JOURNEY, MOVES, OPEN, Status, may_move
 
 NO = StoreRefused("the store said no", to="a.npy")
 PATHS = ("alf/a.npy", "alf/b.npy", "alf/c.npy")
@@ -33,6 +34,7 @@ def template() -> Path:
     """A migrated ledger to copy: made once."""
     if not _template:
         path = Path(tempfile.mkdtemp(prefix="storm-")) / "ledger.db"
+        atexit.register(shutil.rmtree, path.parent)
         engine = open_engine(f"sqlite:///{path}")
         schema.migrate(engine)
         engine.dispose()
@@ -152,6 +154,23 @@ class Storm(RuleBasedStateMachine):
             return
         self.answered[item.status, there] += len(moved)
 
+    @rule(worker=WORKERS, steps=st.integers(1, 3))
+    def goes_on(self, worker: str, steps: int) -> None:
+        """What a worker does most: the next step with whatever is due."""
+        lease = self.leases.get(worker)
+        for _ in range(steps if lease else 0):
+            assert lease is not None
+            due = self.ledger.due_items(int(lease.subject))
+            try:
+                with self.ledger.guarded(lease) as tx:
+                    arrived = [one for one in due if one.status is Status.PUBLISHED]
+                    there = {one.id: JOURNEY[JOURNEY.index(one.status) + 1] for one in due}
+                    moved = recorded(tx, [Arrival(item=one, read_back_at=self.clock.now) for one in arrived])
+                    moved += tx.move([step(one, there[one.id]) for one in due if one not in arrived])
+            except LostRace:
+                return
+            self.answered.update((one.status, there[one.id]) for one in moved)
+
     @rule(worker=WORKERS, which=st.integers(0, 5), hold=st.booleans())
     def fails(self, worker: str, which: int, hold: bool) -> None:
         lease = self.leases.get(worker)
@@ -199,7 +218,7 @@ class Storm(RuleBasedStateMachine):
 
     @invariant()
     def the_events_of_an_item_are_its_whole_way(self) -> None:
-        way = {number: Status.DISCOVERED for number in self.standing()}
+        way = dict.fromkeys(self.standing(), Status.DISCOVERED)
         for number, was, became in self.world.moves():
             assert way[int(number)] == was
             way[int(number)] = Status(became)
@@ -229,7 +248,7 @@ class Storm(RuleBasedStateMachine):
 @pytest.mark.timeout(100)
 class TestStorm(Storm.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(
-        max_examples=25,
+        max_examples=30,
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -16,7 +16,6 @@ from sandbox.alyx import SandboxAlyx
 from sandbox.alyx.counting import Throttle
 from sandbox.alyx.errors import Refused
 
-
 ROOT = Path(__file__).parents[2]
 
 

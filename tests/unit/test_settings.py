@@ -63,7 +63,7 @@ def test_a_good_config_loads_with_every_default(write: Write, tmp_path: Path) ->
     assert settings.alyx.requests_per_minute == 500
     assert settings.broker.url == "memory://"
     assert settings.ledger.url.startswith("sqlite:////")
-    assert (settings.journey.lease_seconds, settings.journey.register_chunk) == (60, 50)
+    assert (settings.journey.lease_seconds, settings.journey.batch_files) == (60, 400)
     assert settings.labs["cortexlab"].flag == "raw_session.flag"
     assert settings.stores["flatiron_cortexlab"].transport == "local"
     assert settings.origin == tmp_path / "config.toml"
@@ -76,7 +76,7 @@ def test_all_problems_are_reported_together(write: Write) -> None:
 url = "alyx.example.org"
 usr = "transfer_bot"
 [journey]
-register_chunk = 51
+batch_files = 0
 lease_seconds = 9
 [labs.cortexlab]
 repository = "cortexlab_SR"
@@ -93,7 +93,7 @@ transport = "sfpt"
         "alyx.url",
         "alyx.usr",
         "alyx.user: is missing",
-        "journey.register_chunk",
+        "journey.batch_files",
         "journey.lease_seconds",
         "labs.cortexlab.root",
         "labs.cortexlab.work",

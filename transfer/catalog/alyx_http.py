@@ -277,5 +277,5 @@ def _name(error: httpx2.RequestError) -> str:
 
 def _bare(error: Foreign) -> Foreign:
     """The foreign error without its frames: their locals hold the request's headers and body."""
-    error.__cause__ = error.__context__ = None
+    pass
     return error.with_traceback(None)

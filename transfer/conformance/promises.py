@@ -19,7 +19,7 @@ from transfer.conformance.single import (
     read_md5,
     require,
     require_failed,
-    upload,
+    upload_of,
 )
 from transfer.errors import (
     PartialExists,
@@ -59,7 +59,7 @@ class Check:
 
 def sends_every_byte(transport: StreamingTransport, scratch: PurePosixPath, lab: Path) -> None:
     contents = [b"", b"x", os.urandom(300_001)]
-    uploads = [upload(lab, scratch / f"made/{key}", content, key) for key, content in enumerate(contents)]
+    uploads = [upload_of(lab, scratch / f"made/{key}", content, key) for key, content in enumerate(contents)]
     moved: list[int] = []
     sent = {outcome.key: outcome for outcome in transport.put(iter(uploads), moved.append)}
     for upload, content in zip(uploads, contents, strict=True):
@@ -73,13 +73,13 @@ def sends_every_byte(transport: StreamingTransport, scratch: PurePosixPath, lab:
 
 def opens_partials_exclusively(transport: StreamingTransport, scratch: PurePosixPath, lab: Path) -> None:
     put_bytes(transport, lab, scratch / "one", b"mine")
-    (outcome,) = transport.put([upload(lab, scratch / "one", b"other", 0)], ignore)
+    (outcome,) = transport.put([upload_of(lab, scratch / "one", b"other", 0)], ignore)
     require_failed(outcome, PartialExists)
     require(read_md5(transport, scratch / "one") == md5(b"mine"), "a refused put changed the file")
 
 
 def fails_one_file_alone(transport: StreamingTransport, scratch: PurePosixPath, lab: Path) -> None:
-    uploads = [upload(lab, scratch / str(key), b"abc", key) for key in range(5)]
+    uploads = [upload_of(lab, scratch / str(key), b"abc", key) for key in range(5)]
     uploads[1].source.unlink()
     uploads[2].source.unlink()
     uploads[2].source.mkdir()
@@ -153,7 +153,7 @@ def removes_what_stands(transport: StreamingTransport, scratch: PurePosixPath, l
 
 def looks_in_order(transport: StreamingTransport, scratch: PurePosixPath, lab: Path) -> None:
     paths = [scratch / str(number) for number in range(300)]
-    uploads = [upload(lab, path, b"y" * key, key) for key, path in enumerate(paths) if key % 3]
+    uploads = [upload_of(lab, path, b"y" * key, key) for key, path in enumerate(paths) if key % 3]
     require(all(isinstance(outcome, Sent) for outcome in transport.put(uploads, ignore)), "put failed")
     sizes = [None if found is None else found.size for found in transport.stat([*paths, scratch])]
     require(sizes == [key if key % 3 else None for key in range(300)] + [None], f"stat gave {sizes}")
@@ -173,7 +173,7 @@ def takes_names_as_they_are(transport: StreamingTransport, scratch: PurePosixPat
 
 def refuses_to_leave_the_root(transport: StreamingTransport, scratch: PurePosixPath, lab: Path) -> None:
     for path in UNSAFE:
-        (sent,) = transport.put([upload(lab, path, b"x", 0)], ignore)
+        (sent,) = transport.put([upload_of(lab, path, b"x", 0)], ignore)
         require_failed(sent, UntrustedPath)
         (published,) = transport.publish([Rename(key=0, partial=scratch / "a", final=path)])
         require_failed(published, UntrustedPath)

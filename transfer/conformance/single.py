@@ -16,14 +16,14 @@ class PromiseBroken(Exception):
     """A transport does not do what `transports.base` says."""
 
 
-def upload(lab: Path, partial: PurePosixPath, content: bytes, key: int) -> Upload:
+def upload_of(lab: Path, partial: PurePosixPath, content: bytes, key: int) -> Upload:
     source = lab / uuid4().hex
     source.write_bytes(content)
     return Upload(key=key, source=source, partial=partial, size=len(content), mtime_ns=WHEN_NS)
 
 
 def put_bytes(transport: StreamingTransport, lab: Path, partial: PurePosixPath, content: bytes) -> Sent:
-    (outcome,) = transport.put([upload(lab, partial, content, 0)], ignore)
+    (outcome,) = transport.put([upload_of(lab, partial, content, 0)], ignore)
     if isinstance(outcome, Failed):
         raise outcome.error
     require(outcome.md5 == md5(content), "put reports another digest than that of the source")

@@ -10,7 +10,7 @@ from sqlalchemy import and_, exists, func, insert, select, update
 
 from transfer.ledger.guarded import Guarded, chunks
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.tables import copies, datasets, items, sessions
+from transfer.ledger.tables import copies, datasets, items, receipts, sessions
 from transfer.status import Condition, Status
 
 
@@ -176,3 +176,40 @@ def arrived_of(ledger: Ledger, session_ids: Sequence[int]) -> tuple[int, int, in
         sum(row.bytes for row in rows if row.status in sent),
         sum(row.bytes for row in rows),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """How many copies at one store stand at a status; held ones apart."""
+
+    status: Status
+    held: bool
+    files: int
+    bytes: int
+
+
+def tally(ledger: Ledger, store: str) -> list[Tally]:
+    """Where the copies at `store` stand, each by its newest item."""
+    newest = select(func.max(items.c.id)).group_by(items.c.copy).scalar_subquery()
+    held = items.c.hold.is_not(None)
+    count, size = func.count(), func.coalesce(func.sum(items.c.size), 0)
+    with ledger.reading() as connection:
+        rows = connection.execute(
+            select(items.c.status, held.label("held"), count.label("files"), size.label("bytes"))
+            .join(copies, copies.c.id == items.c.copy)
+            .where(copies.c.repository == store, items.c.id.in_(newest))
+            .group_by(items.c.status, held)
+        ).all()
+    return [
+        Tally(status=Status(row.status), held=bool(row.held), files=row.files, bytes=int(row.bytes))
+        for row in rows
+    ]
+
+
+def arrivals(ledger: Ledger, store: str) -> int:
+    """How many times a file's arrival at `store` was recorded, ever."""
+    with ledger.reading() as connection:
+        query = select(func.count()).select_from(receipts).join(copies, copies.c.id == receipts.c.copy)
+        return (
+            connection.scalar(query.where(copies.c.repository == store, receipts.c.kind == "arrival")) or 0
+        )

@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from transfer.transports.base import StreamingTransport
 from transfer.transports.local import LocalOptions, LocalTransport
 from transfer.transports.sftp.options import SftpOptions
-from transfer.transports.sftp.transport import SftpTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +19,16 @@ class Kind:
     open: Callable[[Any], StreamingTransport]
 
 
+def _sftp(options: SftpOptions) -> StreamingTransport:
+    """paramiko is imported when a store is opened, not when a config is read."""
+    from transfer.transports.sftp.transport import SftpTransport
+
+    return SftpTransport(options)
+
+
 KINDS: dict[str, Kind] = {
     "local": Kind(LocalOptions, LocalTransport.open),
-    "sftp": Kind(SftpOptions, SftpTransport),
+    "sftp": Kind(SftpOptions, _sftp),
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -61,6 +62,15 @@ def test_a_forgotten_token_is_fetched_again_once(rig: Rig):
 
     assert rig.alyx.requests.count("POST", "/auth-token") == 1
     assert catalog.check_login() == USER
+    assert rig.alyx.requests.count("POST", "/auth-token") == 1
+
+
+def test_threads_share_one_login_and_one_new_one(rig: Rig):
+    """Eight threads that find the token forgotten at the same moment log in once between them."""
+    catalog = rig.client(token=TOKEN)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: catalog.check_login(), range(24))) == {USER}
+
     assert rig.alyx.requests.count("POST", "/auth-token") == 1
 
 

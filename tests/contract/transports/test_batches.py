@@ -1,6 +1,7 @@
 """Batches, on every transport: many files, large ones, files that change, and consumers that lose interest."""
 
 import hashlib
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -49,9 +50,7 @@ def test_five_hundred_small_files_arrive_and_are_published(
         for key, content in contents.items()
     }
     renames = [Rename(key=key, partial=u.partial, final=scratch / f"{key}.npy") for key, u in uploads.items()]
-    assert {outcome for outcome in transport.publish(iter(renames))} == {
-        Published(key=key) for key in uploads
-    }
+    assert set(transport.publish(iter(renames))) == {Published(key=key) for key in uploads}
     got = transport.get((Download(key=r.key, path=r.final) for r in renames), ignore)
     assert {outcome.key: outcome.md5 for outcome in got if isinstance(outcome, Got)} == {
         key: hashlib.md5(content).hexdigest() for key, content in contents.items()
@@ -77,6 +76,7 @@ def test_a_source_that_changes_while_it_is_sent_fails_alone_and_leaves_nothing(
     transport: StreamingTransport, scratch: PurePosixPath, lab: Path, change: str
 ) -> None:
     uploads = [upload(lab, scratch, key, b"z" * 3 * PIECE) for key in range(3)]
+    moments = itertools.count(10**18, 10**9)
 
     def meddle(_moved: int) -> None:
         source = uploads[1].source
@@ -86,7 +86,7 @@ def test_a_source_that_changes_while_it_is_sent_fails_alone_and_leaves_nothing(
         elif change == "shrinks":
             os.truncate(source, PIECE // 2)
         else:
-            os.utime(source, ns=(5, 5))
+            os.utime(source, ns=(5, next(moments)))
 
     outcomes = {outcome.key: outcome for outcome in transport.put(uploads, meddle)}
     assert isinstance(outcomes[0], Sent)

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 import pytest
 from sftp_stores import options_of, require_sshd
@@ -95,12 +96,13 @@ def test_reads_go_on_over_a_fresh_connection(store: SftpStore, lab: Path) -> Non
                 del cuts[0]
                 store.cut()
 
-    def connect() -> SftpTransport:
-        with cutting:
-            return SftpTransport(options_of(store))
+    class Careful(SftpTransport):
+        def __enter__(self) -> Self:
+            with cutting:
+                return super().__enter__()
 
     waited: list[float] = []
-    with Reconnecting(connect, sleep=waited.append) as transport:
+    with Reconnecting(lambda: Careful(options_of(store)), sleep=waited.append) as transport:
         sent = {outcome.key: outcome for outcome in transport.put(uploads, ignore)}
         got = list(transport.get([Download(key=u.key, path=u.partial) for u in uploads], cut_twice))
         assert sorted(outcome.key for outcome in got) == list(range(6))

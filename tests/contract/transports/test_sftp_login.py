@@ -1,9 +1,12 @@
 """Reaching, verifying and logging in: every way it can fail has its own kind, and no secret is ever printed."""
 
+import select
 import socket
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -178,3 +181,43 @@ def test_options_never_print_a_secret(store: SftpStore) -> None:
     options = options_of(store, password=SECRET, key_passphrase=SECRET)
     assert SECRET not in f"{options!r} {options} {options.address} {options.model_dump_json()}"
     assert options.address == f"sftp://127.0.0.1:{store.port}"
+
+
+def test_a_line_that_breaks_while_we_log_in_is_no_refused_login(store: SftpStore, tmp_path: Path) -> None:
+    """A refused login waits for a person; a broken line must not."""
+    broken = tmp_path / "broken"
+    with Interrupted(store, after_bytes=2500) as proxy:
+        known_hosts = broken.with_name("known")
+        known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {store.host_key}\n")
+        error = refusal(options_of(store, port=proxy.port, known_hosts=known_hosts))
+    assert type(error) is EndpointUnreachable
+
+
+class Interrupted:
+    """A line to the store that breaks after so many bytes from us."""
+
+    def __init__(self, store: SftpStore, *, after_bytes: int) -> None:
+        self._store = store
+        self._left = after_bytes
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._carry)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._thread.join()
+        self._listener.close()
+
+    def _carry(self) -> None:
+        ours, _address = self._listener.accept()
+        with ours, socket.create_connection((self._store.host, self._store.port)) as theirs:
+            while self._left > 0:
+                for ready in select.select([ours, theirs], [], [])[0]:
+                    piece = ready.recv(65536)
+                    if not piece:
+                        return
+                    (theirs if ready is ours else ours).sendall(piece)
+                    self._left -= len(piece) if ready is ours else 0

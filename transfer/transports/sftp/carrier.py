@@ -245,6 +245,9 @@ def _log_in(transport: Transport, options: SftpOptions) -> None:
             try:
                 attempt()
             except AuthenticationException as error:
+                # paramiko says this too when the line breaks; then nobody refused anything.
+                if refused is None and not transport.is_active():
+                    raise _unreachable(options, error) from error
                 refused = error
             except (SSHException, OSError, EOFError) as error:
                 raise _unreachable(options, error) from error

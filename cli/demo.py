@@ -1,0 +1,143 @@
+"""`demo`: the whole journey in a lab in a box, on this machine and with nothing to install.
+
+A sandbox Alyx, a central store reached over SFTP on loopback, synthetic sessions, and between them the program
+as a lab runs it: its config file, its ledger, its workers.  Afterwards an inspector that shares no code with
+them compares every byte.  Nothing outside the folder is written, and no config or variable of the user is read.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import output
+from cli.failures import Exit
+from cli.invocation import of
+
+if TYPE_CHECKING:
+    from cli.demo_result import Result
+    from cli.demo_watching import Display, Moved
+    from config.sections import Settings
+    from sandbox.box import Box
+    from transfer.ledger import Ledger
+
+_PACKAGES = ("numpy", "pyarrow", "python_multipart", "starlette", "uvicorn")
+_HANDS = 4  # pieces of work at once, as "alyx-transfer worker" has it
+
+
+class Transport(StrEnum):
+    """How the store is reached."""
+
+    SFTP = "sftp"
+    LOCAL = "local"
+
+
+def add(app: typer.Typer) -> None:
+    app.command("demo")(demo)
+
+
+def demo(
+    context: typer.Context,
+    root: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where everything is kept; else a folder removed at the end."),
+    ] = None,
+    sessions: Annotated[int, typer.Option(min=1, max=10_000, help="How many sessions.")] = 3,
+    transport: Annotated[Transport, typer.Option(help="How the store is reached.")] = Transport.SFTP,
+    seed: Annotated[int, typer.Option(min=0, help="The sessions are drawn from it.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the folder, to look around.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
+) -> None:
+    """Move synthetic sessions from a lab in a box to its store, and check every byte.
+
+    Exits with 0 only if every file that Alyx can register was recorded and is byte-identical at the store.
+    """
+    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
+        output.complain(
+            f'the demo needs packages that are not installed ({", ".join(missing)}). '
+            'Run: pip install "alyx-transfer[demo]"'
+        )
+        raise typer.Exit(Exit.USAGE)
+    from cli import demo_result
+    from sandbox.box import Box, BoxRefused
+
+    with _folder(root, keep=keep) as folder:
+        try:
+            with Box(folder, sessions=sessions, seed=seed, transport=transport.value) as box:
+                result = _run(box, verbose=of(context).verbose)
+        except BoxRefused as refused:
+            output.complain(str(refused))
+            raise typer.Exit(Exit.USAGE) from refused
+        demo_result.show(result, as_json=as_json, kept=root is not None or keep)
+    raise typer.Exit(Exit.FINE if result.fine else Exit.NOT_DONE)
+
+
+@contextmanager
+def _folder(named: Path | None, *, keep: bool) -> Iterator[Path]:
+    """The folder of the user, or one of our own that goes at the end unless it is to be kept."""
+    if named is not None:
+        yield named
+    elif keep:
+        yield Path(tempfile.mkdtemp(prefix="alyx-transfer-demo-"))
+    else:
+        with tempfile.TemporaryDirectory(prefix="alyx-transfer-demo-") as made:
+            yield Path(made)
+
+
+def _run(box: "Box", *, verbose: bool) -> "Result":
+    """Furnish the box, move everything, inspect."""
+    from cli.demo_config import write_config
+    from cli.demo_result import result
+    from cli.demo_watching import display
+    from config import logs
+    from config.settings import load
+
+    output.complain(f"writing sessions to {box.root / 'lab'}")
+    box.furnish()
+    # An empty environment: a variable that points to the user's own Alyx must not reach the demo.
+    settings = load(write_config(box, verbose=verbose), {})
+    logs.configure(settings.logs)
+    with ExitStack() as opened:
+        main = opened.enter_context(_main_job(settings))
+        with display(box) as shown:
+            moved = main.move(shown)
+        output.complain("comparing every byte")
+        return result(box, main.ledger, moved)
+
+
+@dataclass(frozen=True, slots=True)
+class _MainJob:
+    """The production path, opened."""
+
+    settings: "Settings"
+    ledger: "Ledger"
+    app: "object"
+
+    def move(self, shown: "Display") -> "Moved":
+        """Let worker and beat run until everything settled."""
+        from cli.demo_watching import watch
+        from workers.service import running
+
+        begun = time.monotonic()
+        with running(self.app, concurrency=_HANDS):
+            return watch(self.ledger, shown, begun=begun)
+
+
+@contextmanager
+def _main_job(settings: "Settings") -> Iterator[_MainJob]:
+    from config import wiring
+    from workers.assembly import worker_app
+
+    ledger = wiring.ledger(settings)
+    with closing(wiring.catalog(settings)) as catalog:
+        app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
+        crew.rounds.start()
+        yield _MainJob(settings, ledger, app)
+    ledger.engine.dispose()
