@@ -11,8 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sqlalchemy import text
+
 from sandbox.alyx import SandboxAlyx
 from transfer.catalog.alyx import AlyxCatalog
+from transfer.catalog.alyx_http import AlyxHttp
 from transfer.catalog.types import KnownTypes
 from transfer.ledger import Ledger, endpoints, open_ledger
 from transfer.model import Lab, SessionKey
@@ -54,6 +57,7 @@ class World:
     ledger_url: str | None = None
     _catalogs: list[AlyxCatalog] = field(default_factory=list)
     _ledgers: list[Ledger] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)  # seconds the line to Alyx would have slept
 
     @property
     def store(self) -> Path:
@@ -82,9 +86,11 @@ class World:
         return ledger
 
     def new_catalog(self, **options: Any) -> AlyxCatalog:
-        catalog = AlyxCatalog(
-            self.alyx.url, user="rig_user", password="secret", requests_per_minute=1_000_000, **options
+        user, password = "rig_user", "secret"
+        line = AlyxHttp(
+            self.alyx.url, user=user, password=password, requests_per_minute=1_000_000, sleep=self._waited
         )
+        catalog = AlyxCatalog(self.alyx.url, user=user, password=password, http=line, **options)
         self._catalogs.append(catalog)
         return catalog
 
@@ -162,11 +168,53 @@ class World:
                 wrong.append(str(name))
         return wrong
 
+    # ---- what the ledger holds, by plain SQL
+
+    def rows(self, question: str) -> list[Any]:
+        """The rows of a SELECT on the ledger's tables."""
+        with self._ledgers[0].reading() as connection:
+            return list(connection.execute(text(question)))
+
+    def facts(self) -> dict[str, str]:
+        """Where each open item stands, or its hold, by the file's path in its session."""
+        rows = self.rows(f"SELECT datasets.path, items.status, items.hold FROM {_ITEMS} WHERE items.open = 1")
+        return {row.path: row.hold or row.status for row in rows}
+
+    def ends(self) -> list[tuple[str, str]]:
+        """The closed items: path in the session and end, in the order they were made."""
+        rows = self.rows(
+            f"SELECT datasets.path, items.status FROM {_ITEMS} WHERE items.open IS NULL ORDER BY items.id"
+        )
+        return [(row.path, row.status) for row in rows]
+
+    def reason(self, path: str) -> str:
+        """What a person reads about a file: why it is held, or why it is no item."""
+        rows = self.rows(
+            "SELECT coalesce(items.hold_text, datasets.unregistrable) AS text FROM datasets "
+            "LEFT JOIN copies ON copies.dataset = datasets.id "
+            "LEFT JOIN items ON items.copy = copies.id AND items.hold IS NOT NULL "
+            f"WHERE datasets.path = '{path}'"
+        )
+        return next((row.text for row in rows if row.text), "")
+
+    def session_hold(self) -> tuple[str | None, str | None]:
+        """Hold and sentence of the only session."""
+        (row,) = self.rows("SELECT hold, hold_text FROM sessions")
+        return row.hold, row.hold_text
+
+    def _waited(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
     def close(self) -> None:
         for catalog in self._catalogs:
             catalog.close()
         for ledger in self._ledgers:
             ledger.engine.dispose()
+
+
+_ITEMS = (
+    "items JOIN copies ON copies.id = items.copy JOIN datasets ON datasets.id = copies.dataset "
+)
 
 
 def md5(content: bytes) -> str:

@@ -129,6 +129,11 @@ def is_old(name: str) -> bool:
     return _OLD.fullmatch(name) is not None
 
 
+def is_leftover(name: str) -> bool:
+    """Whether `name` is one of ours that must not stay for ever: a partial, or a kept old copy."""
+    return is_partial(name) or is_old(name)
+
+
 def refuse_unsafe(path: PurePosixPath | str) -> PurePosixPath:
     """`path` if it stays below the root it will be joined to; raises `UntrustedPath` otherwise.
 

@@ -22,6 +22,8 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, body TEXT);"
 )
 
+_FACTS = ("secrets", "session_users_drawn", "repository_order")
+
 
 def new_id() -> str:
     """A random row id, as Django draws them."""
@@ -49,6 +51,7 @@ class Store:
         self._paths: dict[tuple[str, str], str] = {}
         self._dirty: dict[tuple[str, str], None] = {}
         self._file: sqlite3.Connection | None = None
+        self._written: dict[str, str] = {}
         if path is not None:
             self._open(path)
 
@@ -79,20 +82,23 @@ class Store:
             dirty, self._dirty = list(self._dirty), {}
             if self._file is None:
                 return
+            facts = {name: json.dumps(getattr(self, name)) for name in _FACTS}
+            if not dirty and facts == self._written:
+                return
             self._file.execute("BEGIN")
             for table, key in dirty:
-                row = self.tables[table].get(key)
-                if row is None:
-                    self._file.execute("DELETE FROM rows WHERE tbl = ? AND id = ?", (table, key))
-                else:
-                    place = self.places[table][key]
-                    values = (table, key, place, json.dumps(row))
-                    self._file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", values)
-            for name in ("secrets", "session_users_drawn", "repository_order"):
-                self._file.execute(
-                    "INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(getattr(self, name)))
-                )
+                self._write(self._file, table, key)
+            self._file.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
             self._file.execute("COMMIT")
+            self._written = facts
+
+    def _write(self, file: sqlite3.Connection, table: str, key: str) -> None:
+        row = self.tables[table].get(key)
+        if row is None:
+            file.execute("DELETE FROM rows WHERE tbl = ? AND id = ?", (table, key))
+        else:
+            values = (table, key, self.places[table][key], json.dumps(row))
+            file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", values)
 
     def now(self) -> str:
         """Now as Alyx writes it: naive local time with microseconds (plus `ahead`), never the same twice."""
@@ -142,7 +148,7 @@ class Store:
     def save(self, table: str, row: Row) -> Row:
         """Write a whole row over the stored one, whatever that holds by now; it moves to the heap's end."""
         key = row["id"]
-        old = self.tables[table].pop(key, None)
+        old = self.tables[table].get(key, None)
         if old is not None:
             self._unpoint(table, old, row)
         self.tables[table][key] = row

@@ -111,7 +111,7 @@ class Place:
         version: int = 1,
         size: int = 4096,
         unregistrable: dict[str, str] | None = None,
-        finish: bool = True,
+        finish: bool = False,
     ) -> int:
         """A session whose files were found; `unregistrable` are those that cannot move, with the reason."""
         session = self.seen(subject, number)

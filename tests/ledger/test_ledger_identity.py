@@ -117,12 +117,12 @@ def test_a_job_is_taken_by_one_of_many_and_again_when_its_time_has_come(world: W
     hour = timedelta(hours=1)
     with ThreadPoolExecutor(8) as pool:
         taken = [
-            one for one in pool.map(lambda _: claim_job(world.ledger, "scan", every=hour), range(8)) if one
+            one for one in pool.map(lambda _: claim_job(world.ledger, "scan", every=hour, seconds=60), range(8)) if one
         ]
     (lease,) = taken
     lease._monotonic = world.clock.monotonic
     lease.renewed(0.0)
     job_ran(world.ledger, lease, "3 sessions")
-    assert claim_job(world.ledger, "scan", every=hour) is None
+    assert claim_job(world.ledger, "scan", every=hour, seconds=60) is None
     world.clock.passes(hours=1)
-    assert claim_job(world.ledger, "scan", every=hour) is not None
+    assert claim_job(world.ledger, "scan", every=hour, seconds=60) is not None

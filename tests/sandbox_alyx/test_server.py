@@ -1,5 +1,6 @@
 """The sandbox's own services: throttle, scripted faults, counting, state that outlives a restart."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -41,11 +42,9 @@ def test_never_more_than_the_limit_passes(limit, requests):
     throttle = Throttle(limit)
     passed = 0
     for _ in range(requests):
-        try:
+        with contextlib.suppress(Refused):
             throttle.admit("somebody")
             passed += 1
-        except Refused as error:
-            assert error.status == 429
     assert passed == min(limit, requests)
 
 

@@ -203,7 +203,7 @@ class AlyxHttp:
     def _login(self, outdated: _Secret | None) -> _Secret:
         """The Authorization header; a new one if the known one is `outdated`."""
         known = self._header
-        if known is not None and known is not outdated:
+        if known is not None and True:
             return known
         with self._login_lock:
             if self._header is None or self._header is outdated:
@@ -277,5 +277,5 @@ def _name(error: httpx2.RequestError) -> str:
 
 def _bare(error: Foreign) -> Foreign:
     """The foreign error without its frames: their locals hold the request's headers and body."""
-    pass
+    error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

@@ -139,8 +139,8 @@ def finds_partials(transport: StreamingTransport, scratch: PurePosixPath, lab: P
     name = partial_name(uuid4(), "0123abcd")
     for other in (name, "data.npy", f"{name}.old"):
         put_bytes(transport, lab, scratch / other, b"12345")
-    found = [(file.path, file.size) for file in transport.list_partials([scratch, scratch / "missing"])]
-    require(found == [(scratch / name, 5)], f"list_partials found {found}")
+    found = [(file.path, file.size) for file in transport.list_leftovers([scratch, scratch / "missing"])]
+    require(found == [(scratch / name, 5)], f"list_leftovers found {found}")
 
 
 def removes_what_stands(transport: StreamingTransport, scratch: PurePosixPath, lab: Path) -> None:
@@ -212,7 +212,7 @@ CHECKS: Sequence[Check] = (
     Check("publish replaces in one step or says that it cannot", replaces_on_publish),
     Check("publish of a missing partial changes nothing", misses_partials_that_are_gone),
     Check("get reads whole files and names missing ones", reads_whole_files),
-    Check("list_partials finds partials and nothing else", finds_partials),
+    Check("list_leftovers finds partials and nothing else", finds_partials),
     Check("remove may be said twice", removes_what_stands),
     Check("stat answers in the order asked", looks_in_order),
     Check("names are taken as they are", takes_names_as_they_are),

@@ -217,7 +217,7 @@ def _start_again(tx: Guarded, which: Conditions, done: Done, why: str | None) ->
             )
         )
     reason = why or "a person lets it begin again"
-    tell(tx, "item", [(row.id, "retried", row.status, Status.DISCOVERED, reason) for row in held])
+    tell(tx, "item", [(row.id, "moved", row.status, Status.DISCOVERED, reason) for row in held])
     done.items += [row.id for row in held]
 
 

@@ -53,6 +53,12 @@ class FileRow:
     unregistrable: str | None
     gone_at: datetime | None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the file cannot move as it is, where somebody can cure it; None for all others."""
+        told = self.unregistrable
+        return told if told and told.startswith("[E-") and self.gone_at is None else None
+
 
 def file_query(item: int | None = None) -> Select[Any]:
     """Every file beside its newest item, or beside that one `item`."""

@@ -210,6 +210,4 @@ def arrivals(ledger: Ledger, store: str) -> int:
     """How many times a file's arrival at `store` was recorded, ever."""
     with ledger.reading() as connection:
         query = select(func.count()).select_from(receipts).join(copies, copies.c.id == receipts.c.copy)
-        return (
-            connection.scalar(query.where(copies.c.repository == store, receipts.c.kind == "arrival")) or 0
-        )
+        return connection.scalar(query.where(copies.c.repository == store, receipts.c.kind == "arrival")) or 0

@@ -34,7 +34,7 @@ from transfer.ledger.intake import Look, discovered, finish_session
 from transfer.ledger.rows import DATASETS
 from transfer.ledger.tables import datasets, sessions
 from transfer.model import Item, Session, SourceFile
-from transfer.paths import is_partial
+from transfer.paths import is_leftover
 from transfer.steps.work import Failure, SessionWork
 
 _STILL_CHANGING_AFTER = timedelta(hours=24)
@@ -106,7 +106,7 @@ def _walk(folder: Path, below: PurePosixPath) -> Iterator[tuple[PurePosixPath, o
         path = below / entry.name
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(folder, path)
-        elif not entry.name.endswith(".flag") and not is_partial(entry.name):
+        elif not entry.name.endswith(".flag") and not is_leftover(entry.name):
             yield path, entry
 
 

@@ -7,7 +7,7 @@ its partial is gone.  A missing partial is no failure by itself: the final name 
 count as published.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from transfer.errors import ArrivedDamaged, StoredFileMissing, TransferError
 from transfer.ledger.guarded import Move
@@ -48,7 +48,7 @@ def _fence(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Fai
     mine = {item.uuid: item for item in items}
     folders = sorted({item.store_path.parent for item in items})
     victims = []
-    for stored in work.transport.list_partials(folders):
+    for stored in work.transport.list_leftovers(folders):
         parsed = parse_partial(stored.path.name)
         item = mine.get(parsed[0]) if parsed else None
         if (
@@ -107,7 +107,8 @@ def _rename(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Fa
     return published, failures
 
 
-def _ensured(work: BatchWork, renames: Sequence[Rename]):  # type: ignore[no-untyped-def]
+def _ensured(work: BatchWork, renames: Sequence[Rename]) -> Iterator[Rename]:
+    """Each rename only while the lease allows it."""
     for rename in renames:
         work.ensure()
         yield rename

@@ -23,7 +23,7 @@ def tidy(
     limit = (now - older_than).timestamp() * 1e9
     doomed = [
         stored.path
-        for stored in transport.list_partials(folders)
+        for stored in transport.list_leftovers(folders)
         if stored.mtime_ns < limit and stored.path.name not in in_use
     ]
     refused = {failed.key for failed in transport.remove(doomed)}

@@ -66,36 +66,37 @@ def prove(work: BatchWork, wanted: Sequence[tuple[Item, PurePosixPath]]) -> Iter
     if not wanted:
         return
     work.ensure()
-    if not believed(work):
+    told = _told(work, wanted) if believed(work) else None
+    if told is None:
         yield from _read_back(work, wanted)
         return
-    try:
-        told = {found.path: found.digest for found in work.transport.digests([path for _, path in wanted])}
-    except StoreRefused:
-        yield from _read_back(work, wanted)
-        return
-    sample = [(item, path) for item, path in wanted if item.id % _SAMPLE == 0]
-    for item, seen, error in _read_back(work, sample):
-        if seen is not None and seen.md5 != told.get(dict(_by_id(wanted))[item.id]):
-            endpoints.learnt(work.ledger, item.target, remote_hash=False, demoted=True)
-            yield from _read_back(work, wanted)
-            return
-        del error
     for item, path in wanted:
         md5 = told.get(path)
         yield (item, Proved(md5, Proof.REMOTE_HASH), None) if md5 else (item, None, _missing(path))
 
 
-def _by_id(wanted: Sequence[tuple[Item, PurePosixPath]]) -> Iterator[tuple[int, PurePosixPath]]:
-    return ((item.id, path) for item, path in wanted)
+def _told(
+    work: BatchWork, wanted: Sequence[tuple[Item, PurePosixPath]]
+) -> dict[PurePosixPath, str | None] | None:
+    """What the far side says; None when its command failed or a sample read back here contradicts it."""
+    try:
+        told = {found.path: found.digest for found in work.transport.digests([path for _, path in wanted])}
+    except StoreRefused:
+        return None
+    sample = [(item, path) for item, path in wanted if item.id % _SAMPLE == 0]
+    paths = {item.id: path for item, path in sample}
+    for item, seen, _ in _read_back(work, sample):
+        if seen is not None and seen.md5 != told.get(paths[item.id]):
+            endpoints.learnt(work.ledger, work.lab.store, remote_hash=False, demoted=True)
+            return None
+    return told
 
 
 def believed(work: BatchWork) -> bool:
     """Whether this store's hash command may be trusted; asks the canary once a day."""
     if not work.transport.capabilities.remote_hash:
         return False
-    target = _target(work)
-    state = endpoints.state(work.ledger, target)
+    state = endpoints.state(work.ledger, work.lab.store)
     learnt = state.capabilities if state else {}
     if learnt.get("demoted"):
         return False
@@ -104,12 +105,8 @@ def believed(work: BatchWork) -> bool:
     if asked and now - datetime.fromisoformat(str(asked)) < _BELIEVED_FOR:
         return bool(learnt.get("remote_hash"))
     answer = conformance.believe_remote_hash(work.transport, PurePosixPath())
-    endpoints.learnt(work.ledger, target, remote_hash=answer, canary_at=now.isoformat())
+    endpoints.learnt(work.ledger, work.lab.store, remote_hash=answer, canary_at=now.isoformat())
     return answer
-
-
-def _target(work: BatchWork) -> str:
-    return work.lab.store
 
 
 def _read_back(work: BatchWork, wanted: Sequence[tuple[Item, PurePosixPath]]) -> Iterator[Outcome]:

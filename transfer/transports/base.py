@@ -158,8 +158,8 @@ class StreamingTransport(Readable, Protocol):
         """Bring partials under their final names."""
         ...
 
-    def list_partials(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
-        """Every partial (see `paths.is_partial`) that stands directly in one of `folders`.
+    def list_leftovers(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
+        """Every partial and kept old copy (see `paths.is_leftover`) that stands directly in one of `folders`.
 
         A folder that does not exist has none.
         """

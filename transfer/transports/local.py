@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from transfer.digests import BUFFER, Source
 from transfer.errors import StoreRefused, TransferError
-from transfer.paths import is_partial
+from transfer.paths import is_leftover
 from transfer.transports.base import (
     Algorithm,
     Capabilities,
@@ -195,12 +195,12 @@ class LocalTransport:
                 found = self._look(place, path)
             yield found
 
-    def list_partials(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
+    def list_leftovers(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
         for folder in folders:
             place = self._disk.place(folder, follow=True)
             with self._disk.naming(folder):
                 names = sorted(entry.name for entry in place.iterdir()) if place.is_dir() else []
-            for name in filter(is_partial, names):
+            for name in filter(is_leftover, names):
                 with self._disk.naming(folder):
                     found = self._look(place / name, folder / name)
                 if found is not None:

@@ -30,7 +30,7 @@ from transfer.transports.base import (
 )
 
 Operation = Literal[
-    "connect", "put", "get", "publish", "digests", "stat", "list_partials", "remove", "link", "free_space"
+    "connect", "put", "get", "publish", "digests", "stat", "list_leftovers", "remove", "link", "free_space"
 ]
 
 
@@ -88,8 +88,8 @@ class _Around:
     def stat(self, paths: Sequence[PurePosixPath]) -> Iterator[RemoteFile | None]:
         yield from self._call("stat", paths, lambda: list(self._real.stat(paths)))
 
-    def list_partials(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
-        yield from self._call("list_partials", folders, lambda: list(self._real.list_partials(folders)))
+    def list_leftovers(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
+        yield from self._call("list_leftovers", folders, lambda: list(self._real.list_leftovers(folders)))
 
     def remove(self, paths: Sequence[PurePosixPath]) -> Iterator[Failed]:
         for index, path in enumerate(paths):

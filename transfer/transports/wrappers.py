@@ -102,7 +102,7 @@ class Reconnecting:
     def stat(self, paths: Sequence[PurePosixPath]) -> Iterator[RemoteFile | None]:
         yield from self._persist(lambda transport: list(transport.stat(paths)))
 
-    def list_partials(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
+    def list_leftovers(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
         for folder in folders:
             yield from self._persist(partial(_partials_in, folder))
 
@@ -195,7 +195,7 @@ def _wants_fresh_connection(error: BaseException) -> bool:
 
 
 def _partials_in(folder: PurePosixPath, transport: StreamingTransport) -> list[RemoteFile]:
-    return list(transport.list_partials([folder]))
+    return list(transport.list_leftovers([folder]))
 
 
 def _all_answered(failures: Iterable[Failed]) -> list[Failed]:

@@ -21,11 +21,11 @@ def test_keeps_the_promise(
 
 
 def test_a_probe_finds_a_healthy_store_healthy_and_leaves_nothing(transport: StreamingTransport) -> None:
-    before = list(transport.list_partials([PurePosixPath(".")]))
+    before = list(transport.list_leftovers([PurePosixPath(".")]))
     findings = probe(transport, PurePosixPath("."))
     assert [finding for finding in findings if not finding.ok] == []
     assert {"write", "read back", "replace", "delete"} <= {finding.name for finding in findings}
-    assert list(transport.list_partials([PurePosixPath(".")])) == before
+    assert list(transport.list_leftovers([PurePosixPath(".")])) == before
 
 
 def test_an_honest_hash_command_is_believed(transport: StreamingTransport) -> None:

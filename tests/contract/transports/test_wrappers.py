@@ -61,7 +61,7 @@ def line(tmp_path: Path) -> Line:
 
 READS: dict[Operation, Callable[[Reconnecting], object]] = {
     "stat": lambda transport: [found and found.size for found in transport.stat([P("file")])],
-    "list_partials": lambda transport: list(transport.list_partials([P(".")])),
+    "list_leftovers": lambda transport: list(transport.list_leftovers([P(".")])),
     "remove": lambda transport: list(transport.remove([P("gone")])),
     "free_space": lambda transport: bool(transport.free_space()),
     "get": lambda transport: list(transport.get([Download(key=4, path=P("file"))], ignore)),

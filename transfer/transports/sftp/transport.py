@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from transfer.errors import StoreRefused, TransferError
-from transfer.paths import is_partial
+from transfer.paths import is_leftover
 from transfer.transports.base import (
     Algorithm,
     Capabilities,
@@ -188,12 +188,12 @@ class SftpTransport:
             self._commands[algorithm] = offered
         return self._commands[algorithm]
 
-    def list_partials(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
+    def list_leftovers(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
         for folder in folders:
             with self._channels.one() as conversation:
                 entries = errands.entries(conversation, self._store, folder)
             for name, attributes in entries:
-                if is_partial(name) and attributes.is_regular:
+                if is_leftover(name) and attributes.is_regular:
                     yield errands.file_of(folder / name, attributes)
 
     def free_space(self) -> int | None:

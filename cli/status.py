@@ -1,0 +1,157 @@
+"""`alyx-transfer status`: where sessions and their files stand; with `--check` one line for a monitor."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import output
+from cli.desk import at_desk
+from cli.failures import Exit
+
+if TYPE_CHECKING:
+    from transfer.ledger.reports import Check, FileRow, SessionRow
+
+_SPANS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+
+
+def span(words: str) -> timedelta:
+    """A length of time as people type it: `90s`, `10min`, `24h`, `7d`."""
+    found = re.fullmatch(r"\s*(\d{1,6})\s*(s|min|h|d)\s*", words)
+    if not found:
+        raise typer.BadParameter(f'"{words}" is no length of time. Write for example 90s, 10min, 24h or 7d.')
+    return timedelta(**{_SPANS[found[2]]: int(found[1])})
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(
+    context: typer.Context,
+    session: Annotated[
+        str | None, typer.Argument(help="A session's folder or the end of it; all sessions if left out.")
+    ] = None,
+    held: Annotated[bool, typer.Option("--held", help="Only what is held.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many rows at most.")] = 1000,
+    check: Annotated[
+        bool, typer.Option("--check", help="One line for a monitor; exit code 1 if somebody must look.")
+    ] = False,
+    max_age: Annotated[
+        str, typer.Option(metavar="LENGTH", help="With --check: how old the oldest unsent file may be.")
+    ] = "24h",
+    as_json: output.Json = False,
+) -> None:
+    """Show where sessions and files stand."""
+    from transfer.ledger import reports
+
+    oldest = span(max_age)
+    if check and session is not None:
+        raise typer.BadParameter("--check looks at everything: leave the session out.")
+    with at_desk(context) as desk:
+        if check:
+            outcome = reports.check(desk.ledger, max_age=oldest)
+            _say_check(outcome, oldest, as_json=as_json)
+            raise typer.Exit(Exit.FINE if outcome.fine else Exit.NOT_DONE)
+        if session is None:
+            _show_sessions(reports.sessions(desk.ledger, held=held, limit=limit), as_json=as_json)
+            return
+        target = desk.find(session, "session")
+        rows = reports.files(desk.ledger, session=target.row, held=held or None, limit=limit)
+    if as_json:
+        output.document([file_row(row) for row in rows])
+    else:
+        file_table(rows)
+
+
+# ---- files
+
+
+def file_row(row: "FileRow") -> dict[str, Any]:
+    """One file as JSON has it."""
+    return asdict(row)
+
+
+def file_table(rows: "Sequence[FileRow]") -> None:
+    """Files for people."""
+    output.listing(
+        [{**asdict(row), "remark": _remark(row)} for row in rows],
+        (
+            output.Column("relative_path", "file"),
+            output.Column("status", "status"),
+            output.Column("size", "size", output.size, right=True),
+            output.Column("tries", "tries", right=True),
+            output.Column("proof", "proof"),
+            output.Column("remark", "remark"),
+        ),
+        as_json=False,
+        empty="no files",
+    )
+
+
+def _remark(row: "FileRow") -> str | None:
+    if row.hold:
+        return f"held ({row.hold}): {row.hold_text or 'no reason was written down'}"
+    if row.unregistrable and row.status == "unregistrable":
+        return row.unregistrable
+    return row.error_text
+
+
+# ---- sessions
+
+
+def _show_sessions(rows: "Sequence[SessionRow]", *, as_json: bool) -> None:
+    output.listing(
+        [asdict(row) for row in rows],
+        (
+            output.Column("session", "session"),
+            output.Column("lab", "lab"),
+            output.Column("files", "files", right=True),
+            output.Column("recorded", "recorded", right=True),
+            output.Column("waiting", "waiting", right=True),
+            output.Column("held", "held", right=True),
+            output.Column("unregistrable", "not registrable", right=True),
+            output.Column("bytes_waiting", "to move", output.size, right=True),
+            output.Column("hold", "session held"),
+        ),
+        as_json=as_json,
+        empty="No sessions.",
+    )
+
+
+# ---- the monitor's line
+
+
+def _say_check(found: "Check", max_age: timedelta, *, as_json: bool) -> None:
+    if as_json:
+        output.document({**asdict(found), "fine": found.fine, "sentence": check_line(found, max_age)})
+    else:
+        output.say(check_line(found, max_age))
+
+
+def check_line(found: "Check", max_age: timedelta) -> str:
+    """One line, the word a monitor looks for first: OK or PROBLEM."""
+    complaints = []
+    if found.too_old:
+        age = output.age(found.oldest_unsent, found.now)
+        complaints.append(f"the oldest unsent file is {age} old, {output.duration(max_age)} are allowed")
+    complaints += [f"{count} {what} held" for what, count in _held_counts(found).items() if count]
+    if found.paused:
+        complaints.append(f"paused: {', '.join(output.visible(name) for name in found.paused)}")
+    if found.troubles:
+        complaints.append(f"{found.troubles} files cannot be moved")
+    if found.stuck:
+        complaints.append(f"{found.stuck} files or sessions are due and no worker takes them")
+    if complaints:
+        return f"PROBLEM: {'; '.join(complaints)}. Look with: alyx-transfer report"
+    if found.oldest_unsent is None:
+        return "OK: nothing waits"
+    return f"OK: {found.waiting} files wait, the oldest for {output.age(found.oldest_unsent, found.now)}"
+
+
+def _held_counts(found: "Check") -> Mapping[str, int]:
+    return {"files": found.held_files, "sessions": found.held_sessions}
