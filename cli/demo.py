@@ -6,10 +6,8 @@ them compares every byte.  Nothing outside the folder is written, and no config 
 """
 
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,10 +21,7 @@ from cli.invocation import of
 
 if TYPE_CHECKING:
     from cli.demo_result import Result
-    from cli.demo_watching import Display, Moved
-    from config.sections import Settings
     from sandbox.box import Box
-    from transfer.ledger import Ledger
 
 _PACKAGES = ("numpy", "pyarrow", "python_multipart", "starlette", "uvicorn")
 _HANDS = 4  # pieces of work at once, as "alyx-transfer worker" has it
@@ -61,7 +56,7 @@ def demo(
     """
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         output.complain(
-            f'the demo needs packages that are not installed ({", ".join(missing)}). '
+            f"the demo needs packages that are not installed ({', '.join(missing)}). "
             'Run: pip install "alyx-transfer[demo]"'
         )
         raise typer.Exit(Exit.USAGE)
@@ -92,52 +87,28 @@ def _folder(named: Path | None, *, keep: bool) -> Iterator[Path]:
 
 
 def _run(box: "Box", *, verbose: bool) -> "Result":
-    """Furnish the box, move everything, inspect."""
+    """Furnish the box, let worker and beat run until everything settled, inspect."""
     from cli.demo_config import write_config
     from cli.demo_result import result
-    from cli.demo_watching import display
-    from config import logs
+    from cli.demo_watching import display, watch
+    from config import logs, wiring
     from config.settings import load
+    from workers.assembly import worker_app
+    from workers.service import running
 
-    output.complain(f"writing sessions to {box.root / 'lab'}")
+    output.complain(f"writing sessions below {box.root / 'lab'}")
     box.furnish()
     # An empty environment: a variable that points to the user's own Alyx must not reach the demo.
     settings = load(write_config(box, verbose=verbose), {})
     logs.configure(settings.logs)
     with ExitStack() as opened:
-        main = opened.enter_context(_main_job(settings))
-        with display(box) as shown:
-            moved = main.move(shown)
-        output.complain("comparing every byte")
-        return result(box, main.ledger, moved)
-
-
-@dataclass(frozen=True, slots=True)
-class _MainJob:
-    """The production path, opened."""
-
-    settings: "Settings"
-    ledger: "Ledger"
-    app: "object"
-
-    def move(self, shown: "Display") -> "Moved":
-        """Let worker and beat run until everything settled."""
-        from cli.demo_watching import watch
-        from workers.service import running
-
-        begun = time.monotonic()
-        with running(self.app, concurrency=_HANDS):
-            return watch(self.ledger, shown, begun=begun)
-
-
-@contextmanager
-def _main_job(settings: "Settings") -> Iterator[_MainJob]:
-    from config import wiring
-    from workers.assembly import worker_app
-
-    ledger = wiring.ledger(settings)
-    with closing(wiring.catalog(settings)) as catalog:
+        ledger = wiring.ledger(settings)
+        opened.callback(ledger.engine.dispose)
+        catalog = opened.enter_context(closing(wiring.catalog(settings)))
         app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
         crew.rounds.start()
-        yield _MainJob(settings, ledger, app)
-    ledger.engine.dispose()
+        begun = ledger.moment()
+        with display(box) as show, running(app, concurrency=_HANDS):
+            outcome = watch(ledger, box, show, begun=begun)
+        output.complain("comparing every byte")
+        return result(box, ledger, outcome, config=settings.origin)

@@ -4,7 +4,7 @@ TARGET is a file, a session, a lab, an endpoint, or `batch:N`; `transfer.ledger.
 named.  All may be repeated: what stands as asked already is left alone, and the exit code is 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -147,11 +147,13 @@ def resume(
 
 
 def _say(done: "Done", verb: str, otherwise: str) -> None:
-    counts = {"file": done.items, "session": done.sessions, "batch": done.batches, "endpoint": done.endpoints}
-    plural = {"batch": "batches"}
+    counts: dict[str, tuple[Sized, str]] = {
+        "file": (done.items, "files"),
+        "session": (done.sessions, "sessions"),
+        "batch": (done.batches, "batches"),
+        "endpoint": (done.endpoints, "endpoints"),
+    }
     parts = [
-        f"{len(found)} {kind if len(found) == 1 else plural.get(kind, f'{kind}s')}"
-        for kind, found in counts.items()
-        if found
+        f"{len(found)} {one if len(found) == 1 else many}" for one, (found, many) in counts.items() if found
     ]
     output.say(f"{verb}: {', '.join(parts)}." if parts else otherwise)

@@ -138,7 +138,9 @@ class Box:
         if LAB_SERVER not in repositories:
             alyx.add_repository(LAB_SERVER, globus_path="/lab/", personal=True)
         if STORE not in repositories:
-            alyx.add_repository(STORE, globus_path="/store/", personal=False, data_url="http://store.invalid/")
+            alyx.add_repository(
+                STORE, globus_path="/store/", personal=False, data_url="http://store.invalid/"
+            )
         if LAB not in {row["name"] for row in rows("labs")}:
             alyx.add_lab(LAB, repositories=[LAB_SERVER, STORE])
         subjects = {row["nickname"] for row in rows("subjects")}
@@ -160,9 +162,7 @@ def _locked(root: Path) -> sqlite3.Connection:
         held.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
         held.close()
-        raise BoxRefused(
-            f"{root} is in use by another run. Wait for it, or name another folder."
-        ) from error
+        raise BoxRefused(f"{root} is in use by another run. Wait for it, or name another folder.") from error
     return held
 
 

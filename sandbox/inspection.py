@@ -82,7 +82,9 @@ def _difference(
     """What is wrong with one file, None if nothing is."""
     source, copy = box.lab_root / path, box.store_root / target
     if not copy.is_file():
-        return f"is announced, but {target.name} is not at the store" if record["exists"] else "has not arrived"
+        return (
+            f"is announced, but {target.name} is not at the store" if record["exists"] else "has not arrived"
+        )
     same, md5 = _compared(source, copy)
     if not same:
         return f"the copy {target.name} has other bytes"

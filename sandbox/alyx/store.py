@@ -148,7 +148,7 @@ class Store:
     def save(self, table: str, row: Row) -> Row:
         """Write a whole row over the stored one, whatever that holds by now; it moves to the heap's end."""
         key = row["id"]
-        old = self.tables[table].get(key, None)
+        old = self.tables[table].pop(key, None)
         if old is not None:
             self._unpoint(table, old, row)
         self.tables[table][key] = row

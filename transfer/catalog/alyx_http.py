@@ -203,7 +203,7 @@ class AlyxHttp:
     def _login(self, outdated: _Secret | None) -> _Secret:
         """The Authorization header; a new one if the known one is `outdated`."""
         known = self._header
-        if known is not None and True:
+        if known is not None and known is not outdated:
             return known
         with self._login_lock:
             if self._header is None or self._header is outdated:

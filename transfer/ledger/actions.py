@@ -10,14 +10,13 @@ PROMISES
 `cancel` and `close_abandoned` have files of their own and are offered here too.
 """
 
-from collections.abc import Sequence
-
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, exists, or_, select, update
 
 from transfer.errors import NothingFound
 from transfer.ledger import endpoints
 from transfer.ledger.abandoning import close_abandoned
 from transfer.ledger.cancelling import cancel
+from transfer.ledger.files import TROUBLE
 from transfer.ledger.finding import Target
 from transfer.ledger.guarded import Guarded, chunks
 from transfer.ledger.ledger import Ledger
@@ -39,86 +38,100 @@ __all__ = ["CANCELLED", "Done", "cancel", "close_abandoned", "release", "release
 
 
 def release(ledger: Ledger, target: Target, *, why: str | None = None) -> Done:
-    """Let what is held go on from the fact it stands at: tries 0, due now.  An endpoint is resumed."""
+    """Let what is held go on from the fact it stands at: tries 0, due now.  An endpoint is resumed.
+
+    A file that could not be moved as it was is looked at again.
+    """
     if target.kind == "endpoint":
         return _resume(ledger, target.name)
     with ledger.unguarded() as tx:
-        return _release(tx, items_of(target), sessions_of(target), _batches_of(target), why)
+        done = _release_items(tx, items_of(target), why)
+        if target.kind == "batch":
+            _lift_cancellations(tx, [batches.c.id == target.row], done, why)
+        else:
+            _look_at_troubles(tx, items_of(target), done, why)
+        which = sessions_of(target)
+        if which is not None:
+            _free_sessions(tx, which, done, why)
+        return done
 
 
 def release_all(ledger: Ledger, *, hold: str | None = None, why: str | None = None) -> Done:
     """Release everything that is held, or everything held as `hold`; endpoints only without a name."""
-    named_items: list[ColumnElement[bool]] = [items.c.hold == hold] if hold else []
-    named_sessions: list[ColumnElement[bool]] = [sessions.c.hold == hold] if hold else []
     with ledger.unguarded() as tx:
-        cancelled = [batches.c.cancel_at.is_not(None)] if hold in (None, CANCELLED) else None
-        done = _release(tx, named_items, named_sessions, cancelled, why)
-    if hold is None:
-        with ledger.reading() as connection:
-            paused = connection.scalars(
+        done = _release_items(tx, [items.c.hold == hold] if hold else [], why)
+        _free_sessions(tx, [sessions.c.hold == hold] if hold else [], done, why)
+        if hold in (None, CANCELLED):
+            _lift_cancellations(tx, [], done, why)
+        if hold is None:
+            _look_at_troubles(tx, [], done, why)
+            paused = tx.connection.scalars(
                 select(endpoint_table.c.name).where(endpoint_table.c.paused_by.is_not(None))
             ).all()
-        for name in paused:
-            done.endpoints += _resume(ledger, name).endpoints
+    for name in paused if hold is None else []:
+        done.endpoints += _resume(ledger, name).endpoints
     return done
 
 
-def _release(
-    tx: Guarded,
-    which: Conditions,
-    of_sessions: Conditions | None,
-    of_batches: Conditions | None,
-    why: str | None,
-) -> Done:
-    done = Done()
+def _release_items(tx: Guarded, which: Conditions, why: str | None) -> Done:
     found = tx.connection.execute(
         open_items(items.c.hold, items.c.status, items.c.batch, datasets.c.session, datasets.c.gone_at).where(
             items.c.hold.is_not(None), *which
         )
     ).all()
-    done.items = [row.id for row in found]
+    done = Done(items=[row.id for row in found])
     for ids in chunks(done.items):
         tx.connection.execute(
             update(items)
             .where(items.c.id.in_(ids))
             .values(hold=None, hold_text=None, tries=0, not_before=tx.now, error=None, error_text=None)
         )
-    tell(tx, "item", [(row.id, "released", row.hold, row.status, why) for row in found])
-    _free_batches(tx, sorted({row.batch for row in found if row.batch is not None}), of_batches, done, why)
-    if of_sessions is not None:
-        _free_sessions(tx, of_sessions, done, why)
+    tell(tx, "item", [(row.id, "released", row.hold, None, why) for row in found])
+    for some in chunks(sorted({row.batch for row in found if row.batch is not None})):
+        tx.connection.execute(
+            update(batches)
+            .where(batches.c.id.in_(some))
+            .values(not_before=None, tries=0, error=None, error_text=None)
+        )
+        _lift_cancellations(tx, [batches.c.id.in_(some)], done, why)
     _visit_again(tx, {row.session for row in found if row.status == Status.DISCOVERED or row.gone_at})
     return done
 
 
-def _free_batches(
-    tx: Guarded, ids: Sequence[int], which: Conditions | None, done: Done, why: str | None
-) -> None:
-    """Lift cancellations, and forget failures of batches whose items were released."""
-    cancelled: set[int] = set()
-    of_ids = [batches.c.id.in_(some) for some in chunks(ids)]
-    for condition in [*of_ids, *([and_(*which)] if which else [])]:
-        cancelled |= set(
-            tx.connection.scalars(
-                select(batches.c.id).where(batches.c.open == 1, batches.c.cancel_at.is_not(None), condition)
-            )
-        )
-    for some in chunks(sorted(cancelled | set(ids))):
-        tx.connection.execute(
-            update(batches)
-            .where(batches.c.id.in_(some), batches.c.open == 1)
-            .values(cancel_at=None, not_before=None, tries=0, error=None, error_text=None)
-        )
-    done.batches = sorted(cancelled)
-    tell(tx, "batch", [(batch, "released", None, None, why) for batch in done.batches])
+def _lift_cancellations(tx: Guarded, which: Conditions, done: Done, why: str | None) -> None:
+    cancelled = tx.connection.scalars(
+        select(batches.c.id).where(batches.c.open == 1, batches.c.cancel_at.is_not(None), *which)
+    ).all()
+    for some in chunks(cancelled):
+        tx.connection.execute(update(batches).where(batches.c.id.in_(some)).values(cancel_at=None))
+    tell(tx, "batch", [(batch, "released", None, None, why) for batch in cancelled])
+    done.batches += cancelled
+
+
+def _look_at_troubles(tx: Guarded, which: Conditions, done: Done, why: str | None) -> None:
+    """Visit the sessions whose files could not be moved as they were, once more and now."""
+    found = tx.connection.scalars(
+        select(sessions.c.id)
+        .distinct()
+        .join(datasets, datasets.c.session == sessions.c.id)
+        .where(TROUBLE, datasets.c.gone_at.is_(None), sessions.c.hold.is_(None), _not_due(tx), *which)
+    ).all()
+    _visit_again(tx, set(found))
+    tell(tx, "session", [(one, "released", None, None, why) for one in found])
+    done.sessions += found
+
+
+def _not_due(tx: Guarded) -> ColumnElement[bool]:
+    return or_(sessions.c.not_before.is_(None), sessions.c.not_before > tx.now)
 
 
 def _free_sessions(tx: Guarded, which: Conditions, done: Done, why: str | None) -> None:
     held = tx.connection.execute(
         select(sessions.c.id, sessions.c.hold).where(sessions.c.hold.is_not(None), *which)
     ).all()
-    done.sessions = [row.id for row in held]
-    for some in chunks(done.sessions):
+    ids = [row.id for row in held]
+    done.sessions += ids
+    for some in chunks(ids):
         tx.connection.execute(
             update(sessions)
             .where(sessions.c.id.in_(some))
@@ -145,10 +158,6 @@ def _resume(ledger: Ledger, name: str) -> Done:
     return Done(endpoints=[name] if endpoints.resume(ledger, name) else [])
 
 
-def _batches_of(target: Target) -> Conditions | None:
-    return [batches.c.id == target.row] if target.kind == "batch" else None
-
-
 def _visit_again(tx: Guarded, ids: set[int]) -> None:
     """Sessions whose visit is the released items' next step are due, too."""
     for some in chunks(sorted(ids)):
@@ -172,7 +181,7 @@ def retry(ledger: Ledger, target: Target, *, why: str | None = None) -> Done:
         if target.kind == "file":
             _start_again(tx, which, done, why)
         found = tx.connection.execute(
-            open_items(items.c.status, items.c.batch).where(items.c.hold.is_(None), *which)
+            open_items(items.c.batch).where(items.c.hold.is_(None), _can_be_hastened(tx), *which)
         ).all()
         ids = [row.id for row in found if row.id not in done.items]
         for some in chunks(ids):
@@ -191,6 +200,14 @@ def retry(ledger: Ledger, target: Target, *, why: str | None = None) -> Done:
             )
         _rediscover(tx, target, done, why)
         return done
+
+
+def _can_be_hastened(tx: Guarded) -> ColumnElement[bool]:
+    """Whether an item waits for its time, or still remembers failures; so does its batch."""
+    batch_waits = exists().where(
+        batches.c.id == items.c.batch, or_(batches.c.not_before > tx.now, batches.c.tries > 0)
+    )
+    return or_(items.c.not_before > tx.now, items.c.tries > 0, items.c.error.is_not(None), batch_waits)
 
 
 def _start_again(tx: Guarded, which: Conditions, done: Done, why: str | None) -> None:
@@ -230,7 +247,9 @@ def _rediscover(tx: Guarded, target: Target, done: Done, why: str | None) -> Non
             if target.kind == "file"
             else [sessions.c.id.in_(sessions_of_batch(target))]
         )
-    ids = tx.connection.scalars(select(sessions.c.id).where(sessions.c.hold.is_(None), *which)).all()
+    ids = tx.connection.scalars(
+        select(sessions.c.id).where(sessions.c.hold.is_(None), _not_due(tx), *which)
+    ).all()
     for some in chunks(ids):
         tx.connection.execute(
             update(sessions)

@@ -1,0 +1,87 @@
+"""The config of the demo: a real file, so that everything after it is what a lab runs.
+
+It is written anew by each run, because the servers' ports may have changed.  The rounds are walked every second
+and failures are tried again at once: nobody should wait for a demo.  No secret is in it.
+"""
+
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from cli.first_config import quoted
+
+if TYPE_CHECKING:
+    from sandbox.box import Box
+
+_TEMPLATE = Template("""\
+# Written by "alyx-transfer demo"; the next run in this folder writes it anew.
+
+[alyx]
+url = $url
+user = $user
+password_file = $password_file
+requests_per_minute = 100000
+
+[ledger]
+url = $ledger
+
+[journey]
+lease_seconds = 15
+first_wait_seconds = 1
+longest_wait_seconds = 10
+
+[schedule]
+sweep_seconds = 1
+scan_seconds = 1
+
+[logs]
+level = $level
+
+[labs.$lab]
+repository = $repository
+root = $lab_root
+work = "disk"
+store = $store
+
+[stores.$store]
+$store_lines
+""")
+
+
+def write_config(box: "Box", *, verbose: bool) -> Path:
+    """Write the config of an open box and answer its file.  `verbose` shows the whole log."""
+    from sandbox.box import LAB, LAB_SERVER, STORE, USER
+
+    said = {
+        "url": box.alyx.url,
+        "user": USER,
+        "password_file": str(box.password_file),
+        "ledger": f"sqlite:///{box.root / 'ledger.sqlite'}",
+        "level": "info" if verbose else "warning",
+        "lab": LAB,
+        "repository": LAB_SERVER,
+        "lab_root": str(box.lab_root),
+        "store": STORE,
+    }
+    file = box.root / "config.toml"
+    text = _TEMPLATE.substitute(
+        {key: quoted(value) for key, value in said.items()}, store_lines=_store_lines(box)
+    )
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def _store_lines(box: "Box") -> str:
+    if box.sftp is None:
+        return f'transport = "local"\nroot = {quoted(str(box.store_root))}'
+    return "\n".join(
+        [
+            'transport = "sftp"',
+            f"host = {quoted(box.sftp.host)}",
+            f"port = {box.sftp.port}",
+            f"user = {quoted(box.sftp.user)}",
+            f"root = {quoted(box.sftp.root.as_posix())}",
+            f"key = {quoted(str(box.sftp.key))}",
+            f"known_hosts = {quoted(str(box.sftp.known_hosts))}",
+        ]
+    )
