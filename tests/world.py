@@ -212,9 +212,7 @@ class World:
             ledger.engine.dispose()
 
 
-_ITEMS = (
-    "items JOIN copies ON copies.id = items.copy JOIN datasets ON datasets.id = copies.dataset "
-)
+_ITEMS = "items JOIN copies ON copies.id = items.copy JOIN datasets ON datasets.id = copies.dataset "
 
 
 def md5(content: bytes) -> str:

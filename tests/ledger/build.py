@@ -10,18 +10,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 from uuid import UUID, uuid5
+
+from sqlalchemy import Row, select
 
 from transfer import planning
 from transfer.errors import SourceVanished, TransferError
-from transfer.ledger import Ledger, endpoints, open_ledger
+from transfer.ledger import Ledger, endpoints, open_ledger, rows
 from transfer.ledger.arrivals import Arrival, recorded
 from transfer.ledger.finding import Target
 from transfer.ledger.guarded import Move
 from transfer.ledger.intake import Known, Look, discovered, finish_session, registered
 from transfer.ledger.leases import Lease
-from transfer.ledger.rows import ITEMS
-from transfer.ledger.tables import datasets, items
+from transfer.ledger.tables import datasets, events, items, sessions
 from transfer.model import Item, Lab, Route, Session, SessionKey, SourceFile
 from transfer.paths import partial_name
 from transfer.planning import Limits
@@ -72,7 +74,7 @@ class Clock:
 class Place:
     """One installation's ledger."""
 
-    folder: Path
+    url: str
     lab: Lab = LAB
     clock: Clock = field(default_factory=Clock)
     ledger: Ledger = field(init=False)
@@ -81,10 +83,6 @@ class Place:
         self.ledger = open_ledger(self.url, actor="worker:rig-7:812")
         self.ledger._clock = self.clock
         endpoints.ensure(self.ledger, [self.lab.repository, self.lab.store, "alyx"])
-
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.folder / 'ledger.sqlite'}"
 
     def close(self) -> None:
         self.ledger.engine.dispose()
@@ -159,9 +157,6 @@ class Place:
         )
 
     def _session(self, session: int) -> Session:
-        from transfer.ledger import rows
-        from transfer.ledger.tables import sessions
-
         with self.ledger.reading() as connection:
             return rows.session(connection.execute(rows.SESSIONS.where(sessions.c.id == session)).one())
 
@@ -169,10 +164,8 @@ class Place:
 
     def items(self, session: int) -> list[Item]:
         """All items of the session, ended ones too."""
-        from transfer.ledger import rows
-
         with self.ledger.reading() as connection:
-            found = connection.execute(ITEMS.where(datasets.c.session == session).order_by(items.c.id))
+            found = connection.execute(rows.ITEMS.where(datasets.c.session == session).order_by(items.c.id))
             return [rows.item(row) for row in found]
 
     def item(self, session: int) -> Item:
@@ -180,8 +173,6 @@ class Place:
         return self.items(session)[-1]
 
     def file(self, session: int, name: str = SPIKES) -> Target:
-        from sqlalchemy import select
-
         with self.ledger.reading() as connection:
             dataset = connection.scalar(
                 select(datasets.c.id).where(datasets.c.session == session, datasets.c.path == name)
@@ -233,6 +224,16 @@ class Place:
                 case _:
                     self.step(session, fact)
         return session
+
+    def events(self, *, actor: str | None = None) -> list[Row[Any]]:
+        """The events in order, of one actor if asked."""
+        wanted = select(events).order_by(events.c.id)
+        with self.ledger.reading() as connection:
+            return list(connection.execute(wanted.where(events.c.actor == actor) if actor else wanted))
+
+    def session_row(self, session: int) -> Row[Any]:
+        with self.ledger.reading() as connection:
+            return connection.execute(select(sessions).where(sessions.c.id == session)).one()
 
     # ---- trouble
 

@@ -162,7 +162,7 @@ class AlyxCatalog:
         place = f"/files/{record}"
         row = self._http.patch(place, body)
         found = rows.read(rows.file_record, row, f"PATCH {place}")
-        if False:
+        if found.id != record or any(row.get(name) != value for name, value in body.items()):
             do = "Look at this record in Alyx, then release."
             raise AnswerDiffers(f"Alyx did not take over exists={exists}", to=place, do=do)
         return found

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from transfer.ledger import rows
 from transfer.ledger.guarded import Guarded, Move, chunks
@@ -289,5 +289,10 @@ def finish_session(
     if eid:
         values["eid"] = eid
     if look:
-        values |= {"done_look": look, "look": look, "complete_at": tx.now}
+        values |= {"done_look": look, "complete_at": func.coalesce(sessions.c.complete_at, tx.now)}
     tx.connection.execute(update(sessions).where(sessions.c.id == session.id).values(**values))
+
+
+def forget_eid(tx: Guarded, session: Session) -> None:
+    """Alyx does not know the session by this id any more: it is looked up again when a person releases it."""
+    tx.connection.execute(update(sessions).where(sessions.c.id == session.id).values(eid=None))

@@ -182,10 +182,14 @@ class Ledger:
             return int(connection.execute(wanted).scalar_one())
 
     def looked_at(self, session: int, look: str, *, due: bool) -> None:
-        """Remember a look at the folder; `due` rings for discover."""
+        """Remember a look at the folder of a complete session; `due` rings for discover.
+
+        Complete it stays: the flag that said so may be removed before the next look.
+        """
         with self.writing() as connection:
             now = self.now(connection)
-            values: dict[str, Any] = {"look": look, "looked_at": now}
+            complete_at = func.coalesce(sessions.c.complete_at, now)
+            values: dict[str, Any] = {"look": look, "looked_at": now, "complete_at": complete_at}
             if due:
                 values["not_before"] = func.coalesce(sessions.c.not_before, now)
             connection.execute(update(sessions).where(sessions.c.id == session).values(**values))

@@ -10,13 +10,13 @@ The rules are those of docs/architecture.md, "Alyx":
 - in a lab whose work source is Alyx nothing is registered: a lab file that differs is a person's case.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
 from uuid import UUID
 
-from transfer.catalog.base import CatalogDataset, NewFile, Registered, Registration
+from transfer.catalog.base import CatalogDataset, FileRecord, NewFile, Registered, Registration
 from transfer.errors import (
     AmbiguousSession,
     AnswerDiffers,
@@ -24,8 +24,11 @@ from transfer.errors import (
     CatalogRefused,
     ChangedElsewhere,
     DoubledDataset,
+    DoubledLately,
+    LostRace,
     NumberNotPadded,
     ProtectedDataset,
+    Reach,
     RegisteredHashDiffers,
     TransferError,
     UnknownOutcome,
@@ -38,13 +41,13 @@ from transfer.model import Item, Session
 from transfer.status import Status
 from transfer.steps.doubles import repair_doubles
 from transfer.steps.work import Failure, SessionWork
-from transfer.verdicts import KnownHash, Verdict, three_hashes
+from transfer.verdicts import Comparison, KnownHash, Verdict, compare, three_hashes
 
 CHUNK = 50
 LOOKS_APART = timedelta(seconds=30)
 _LOOKS = 10
 
-Paths = Mapping[PurePosixPath, list[CatalogDataset]]
+Paths = dict[PurePosixPath, list[CatalogDataset]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +58,39 @@ class Outcome:
     failures: list[Failure]
 
 
-def register(work: SessionWork, session: Session) -> Outcome:
-    """DISCOVERED -> REGISTERED for every open item of the session.
+def register(work: SessionWork, session: Session, *, leave: Collection[PurePosixPath] = ()) -> Outcome:
+    """DISCOVERED -> REGISTERED for every open item of the session, but for those of the files to `leave`.
 
     Raises `UnknownSession`, `AmbiguousSession`, `NumberNotPadded`, and what the catalogue raises.
     """
     eid = find_session(work, session)
-    items = work.ledger.session_items(session.id, Status.DISCOVERED)
+    items = [
+        item
+        for item in work.ledger.session_items(session.id, Status.DISCOVERED)
+        if item.source_path.relative_to(session.path) not in leave
+    ]
     if not items:
         return Outcome(eid, [])
     known = _by_path(work.catalog.datasets_of_session(eid))
+    to_register, adopted, failures = _judge(work, session, eid, items, known)
+    with work.ledger.guarded(work.lease) as tx:
+        registered(tx, adopted)
+    for chunk in _chunks(to_register):
+        failures += _register_chunk(work, session, eid, chunk, known)
+    return Outcome(eid, failures)
+
+
+def _judge(
+    work: SessionWork, session: Session, eid: UUID, items: Sequence[Item], known: Paths
+) -> tuple[list[Item], list[Known], list[Failure]]:
+    """Three hashes decide for each item: what to register, what to adopt, what a person must look at."""
     registered_before = _registered_before(work, session)
-    failures: list[Failure] = []
     to_register: list[Item] = []
     adopted: list[Known] = []
+    failures: list[Failure] = []
     for item in items:
-        path = item.source_path.relative_to(session.path)
         try:
-            dataset = _single(work, eid, path, known)
+            dataset = _single(work, eid, item.source_path.relative_to(session.path), known)
             verdict = three_hashes(
                 lab=item.md5,
                 alyx=KnownHash(dataset.md5) if dataset else None,
@@ -83,12 +101,22 @@ def register(work: SessionWork, session: Session) -> Outcome:
             elif dataset is not None:
                 adopted.append(_adopted(work, item, dataset, verdict))
         except TransferError as error:
-            failures.append(Failure(item=item, error=error))
-    with work.ledger.guarded(work.lease) as tx:
-        registered(tx, adopted)
-    for start in range(0, len(to_register), CHUNK):
-        failures += _register_chunk(work, session, eid, to_register[start : start + CHUNK], known)
-    return Outcome(eid, failures)
+            failures.append(_failure(item, error))
+    return to_register, adopted, failures
+
+
+def _failure(item: Item, error: TransferError) -> Failure:
+    """The failure of one file; raises again what concerns more than that file."""
+    if error.reach is Reach.ENDPOINT or isinstance(error, LostRace):
+        raise error
+    return Failure(item=item, error=error, burn=0 if isinstance(error, DoubledLately) else 1)
+
+
+def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Requests' worth of files.  What failed before goes alone, so that it cannot fail the others again."""
+    fresh = [item for item in items if not item.tries]
+    yield from (fresh[start : start + CHUNK] for start in range(0, len(fresh), CHUNK))
+    yield from ([item] for item in items if item.tries)
 
 
 def find_session(work: SessionWork, session: Session) -> UUID:
@@ -108,8 +136,8 @@ def find_session(work: SessionWork, session: Session) -> UUID:
     return found[0].id
 
 
-def _by_path(found: Sequence[CatalogDataset]) -> dict[PurePosixPath, list[CatalogDataset]]:
-    paths: dict[PurePosixPath, list[CatalogDataset]] = {}
+def _by_path(found: Sequence[CatalogDataset]) -> Paths:
+    paths: Paths = {}
     for dataset in found:
         paths.setdefault(dataset.path, []).append(dataset)
     return paths
@@ -117,9 +145,9 @@ def _by_path(found: Sequence[CatalogDataset]) -> dict[PurePosixPath, list[Catalo
 
 def _single(work: SessionWork, eid: UUID, path: PurePosixPath, known: Paths) -> CatalogDataset | None:
     """The dataset of that path; a doubled row makes every registration of it fail, so it is repaired first."""
+    if len(known.get(path, [])) > 1:
+        known[path] = [repair_doubles(work, eid, path)]
     found = known.get(path, [])
-    if len(found) > 1:
-        return repair_doubles(work, eid, path)
     return found[0] if found else None
 
 
@@ -131,7 +159,7 @@ def _registered_before(work: SessionWork, session: Session) -> dict[int, str | N
 
 def _must_register(work: SessionWork, verdict: Verdict, item: Item, dataset: CatalogDataset | None) -> bool:
     """Whether to POST; raises when a person must decide."""
-    complete = dataset is not None and dataset.record(work.lab.store) is not None
+    complete = dataset is not None and _is_complete(work, item, dataset)
     if work.lab.work == "alyx":
         if verdict in (Verdict.ADOPT, Verdict.SET_HASH) and complete:
             return False
@@ -145,6 +173,20 @@ def _must_register(work: SessionWork, verdict: Verdict, item: Item, dataset: Cat
     return verdict is Verdict.REGISTER or not complete
 
 
+def _equal(dataset: CatalogDataset, item: Item) -> bool:
+    return compare(dataset.md5, item.md5) is Comparison.EQUAL
+
+
+def _is_complete(work: SessionWork, item: Item, dataset: CatalogDataset) -> bool:
+    """Whether the dataset has a record at the store for this very path."""
+    return any(one.repository == work.lab.store and one.path == item.source_path for one in dataset.records)
+
+
+def _records(item: Item, records: Sequence[FileRecord]) -> dict[str, UUID]:
+    """The record in each repository: of several (an unpadded session number) the one with the item's path."""
+    return {one.repository: one.id for one in sorted(records, key=lambda one: one.path == item.source_path)}
+
+
 def _adopted(work: SessionWork, item: Item, dataset: CatalogDataset, verdict: Verdict) -> Known:
     """Take Alyx's ids; a dataset without a hash gets ours in one PATCH (that keeps its records' flags)."""
     if verdict is Verdict.SET_HASH:
@@ -155,7 +197,7 @@ def _adopted(work: SessionWork, item: Item, dataset: CatalogDataset, verdict: Ve
         dataset_uuid=dataset.id,
         md5=item.md5,
         size=item.size,
-        records={record.repository: record.id for record in dataset.records},
+        records=_records(item, dataset.records),
         registered_by_us=False,
     )
 
@@ -166,28 +208,44 @@ def _register_chunk(
     """One request for up to 50 files; where Alyx refuses it as a whole, one by one, so that one stops none."""
     try:
         return _register_once(work, session, eid, items, known)
+    except AnswerDiffers as error:
+        return [Failure(item=item, error=error) for item in items]
     except (ProtectedDataset, CatalogRefused, DoubledDataset) as error:
-        if len(items) == 1:
-            return [Failure(item=items[0], error=error)]
-    known = _by_path(work.catalog.datasets_of_session(eid))  # the refused request may have done a part
-    failures: list[Failure] = []
+        refused: TransferError = error
+    known = _by_path(work.catalog.datasets_of_session(eid))
+    left = _take_over(work, session, items, known)  # the refused request may have done a part
+    if len(items) == 1:
+        return [failure for item in left for failure in _refused(work, session, eid, item, known, refused)]
+    return [failure for item in left for failure in _register_chunk(work, session, eid, [item], known)]
+
+
+def _take_over(work: SessionWork, session: Session, items: Sequence[Item], known: Paths) -> list[Item]:
+    """Adopt what Alyx has by now exactly as it is here; answers the rest."""
+    found: list[Known] = []
+    left: list[Item] = []
     for item in items:
-        try:
-            failures += _register_once(work, session, eid, [item], known)
-        except (ProtectedDataset, CatalogRefused) as error:
-            failures.append(Failure(item=item, error=error))
-        except DoubledDataset:
-            failures += _after_repair(work, session, eid, item)
-    return failures
+        there = known.get(item.source_path.relative_to(session.path), [])
+        if len(there) == 1 and _is_complete(work, item, there[0]) and _equal(there[0], item):
+            found.append(_adopted(work, item, there[0], Verdict.ADOPT))
+        else:
+            left.append(item)
+    with work.ledger.guarded(work.lease) as tx:
+        registered(tx, found)
+    return left
 
 
-def _after_repair(work: SessionWork, session: Session, eid: UUID, item: Item) -> list[Failure]:
+def _refused(
+    work: SessionWork, session: Session, eid: UUID, item: Item, known: Paths, error: TransferError
+) -> list[Failure]:
+    """One file's refusal.  Another client that registered it in the same moment may have doubled its row."""
     path = item.source_path.relative_to(session.path)
-    try:
-        repair_doubles(work, eid, path)
-        return _register_once(work, session, eid, [item], _by_path(work.catalog.datasets_of_session(eid)))
-    except TransferError as error:
+    if len(known.get(path, [])) < 2:
         return [Failure(item=item, error=error)]
+    try:
+        _single(work, eid, path, known)
+        return _register_once(work, session, eid, [item], known)
+    except TransferError as still:
+        return [_failure(item, still)]
 
 
 def _register_once(
@@ -232,8 +290,7 @@ def _write(
     good: list[Known] = []
     failures: list[Failure] = []
     for item, path, answer in zip(items, paths, answers, strict=True):
-        records = {record.repository: record.id for record in answer.records}
-        error = _compare(work, item, path, answer, records)
+        error = _compare(work, item, path, answer)
         if error:
             failures.append(Failure(item=item, error=error))
         else:
@@ -243,7 +300,7 @@ def _write(
                     dataset_uuid=answer.dataset,
                     md5=item.md5,
                     size=item.size,
-                    records=records,
+                    records=_records(item, answer.records),
                     registered_by_us=True,
                 )
             )
@@ -252,16 +309,17 @@ def _write(
     return failures
 
 
-def _compare(
-    work: SessionWork, item: Item, path: PurePosixPath, answer: Registered, records: Mapping[str, UUID]
-) -> TransferError | None:
+def _compare(work: SessionWork, item: Item, path: PurePosixPath, answer: Registered) -> TransferError | None:
     if answer.path != path:
         return AnswerDiffers(f"Alyx registered {path} as {answer.path}", to=item.source_path)
     if answer.size != item.size:
         return AnswerDiffers(
             f"Alyx took {answer.size} bytes where {item.size} were said", to=item.source_path
         )
-    if work.lab.store not in records:
+    stored = [record for record in answer.records if record.repository == work.lab.store]
+    if stored and item.source_path not in {record.path for record in stored}:
+        return AnswerDiffers(f"Alyx made the record {stored[0].path}", to=item.source_path)
+    if not stored:
         return CatalogRefused(
             f"Alyx made no record in {work.lab.store}",
             to=item.source_path,
@@ -286,18 +344,7 @@ def _look_instead(
         raise CatalogBroken(
             "Alyx still changes the session minutes after a request was lost", to=session.path
         )
-    found: list[Known] = []
-    failures: list[Failure] = []
-    for item in items:
-        path = item.source_path.relative_to(session.path)
-        candidates = [one for one in now.get(path, []) if one.md5 == item.md5 and one.record(work.lab.store)]
-        if len(now.get(path, [])) == 1 and candidates:
-            found.append(_adopted(work, item, candidates[0], Verdict.ADOPT))
-        else:
-            failures.append(Failure(item=item, error=error))
-    with work.ledger.guarded(work.lease) as tx:
-        registered(tx, found)
-    return failures
+    return [Failure(item=item, error=error) for item in _take_over(work, session, items, now)]
 
 
 def _hashes(paths: Paths) -> dict[PurePosixPath, list[tuple[UUID, str, int]]]:

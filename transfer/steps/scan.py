@@ -2,8 +2,8 @@
 
 In a `disk` lab a session becomes due when it is complete (its flag file is there, or nothing in it has
 changed for a while), two looks in a row found the same sizes and times, and those differ from what was last
-registered.  A session that was complete once stays so: other tools remove the flag when they are done.  In an
-`alyx` lab a session becomes due when Alyx lists a file of it as missing at the store that nobody works on.
+registered.  A session that had its flag once is complete for ever: other tools remove the flag when they are
+done.  In an `alyx` lab a session becomes due when Alyx lists a file of it as missing at the store that nobody works on.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from transfer.catalog.base import Catalog
-from transfer.errors import SourceRootMissing, TransferError
+from transfer.errors import SourceRootMissing, TransferError, UntrustedPath
 from transfer.ledger import standing
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab, SessionKey
@@ -70,37 +70,39 @@ def _scan_disk(ledger: Ledger, lab: Lab) -> Scan:
         except TransferError as error:
             troubles.append(error)
             continue
-        if not (before and before.complete) and not _complete(lab, key, found, now):
-            continue
         print_ = found.fingerprint
-        if before and print_ in (before.done_look,):
+        if before and before.done_look == print_:
             continue
-        session = before.id if before else ledger.saw_session(key, lab)
+        if not _complete(lab, key, found, now, flagged_before=before is not None and before.complete):
+            continue
         settled = before is not None and before.look == print_
-        ledger.looked_at(session, print_, due=settled)
         due += settled
+        if before and settled and before.waiting:
+            continue  # it was rung for already
+        session = before.id if before else ledger.saw_session(key, lab)
+        ledger.looked_at(session, print_, due=settled)
     return Scan(count, due, tuple(troubles))
 
 
-def _complete(lab: Lab, key: SessionKey, found: Found, now: datetime) -> bool:
+def _complete(lab: Lab, key: SessionKey, found: Found, now: datetime, *, flagged_before: bool) -> bool:
     if lab.flag is not None:
-        return (lab.root / key.path / lab.flag).is_file()
+        return flagged_before or (lab.root / key.path / lab.flag).is_file()
     newest = max((file.mtime_ns for file in found.files.values()), default=None)
-    return newest is not None and now.timestamp() - newest / 1e9 >= lab.quiet.total_seconds()
+    # A time far ahead of ours comes from a rig whose clock is wrong: then the two equal looks must do.
+    return newest is not None and abs(now.timestamp() - newest / 1e9) >= lab.quiet.total_seconds()
 
 
 def _scan_alyx(ledger: Ledger, catalog: Catalog, lab: Lab) -> Scan:
     owned = standing.open_records(ledger, lab.store)
     missing: dict[SessionKey, set[UUID]] = {}
+    troubles: list[TransferError] = []
     for record in catalog.missing_records(lab.store):
         if record.id in owned:
             continue
         try:
-            key = parse_session(PurePosixPath(*refuse_unsafe(record.path).parts[:3]), lab.repository)
-        except TransferError:
-            key = None
-        if key is not None and len(record.path.parts) > 3:
-            missing.setdefault(key, set()).add(record.id)
+            missing.setdefault(_session_of(record.path, lab), set()).add(record.id)
+        except TransferError as error:
+            troubles.append(error)
     seen = standing.seen_sessions(ledger, lab.repository)
     due = 0
     for key, records in missing.items():
@@ -111,7 +113,15 @@ def _scan_alyx(ledger: Ledger, catalog: Catalog, lab: Lab) -> Scan:
         session = before.id if before else ledger.saw_session(key, lab)
         ledger.looked_at(session, listing, due=True)
         due += 1
-    return Scan(len(missing), due)
+    return Scan(len(missing), due, tuple(troubles))
+
+
+def _session_of(path: PurePosixPath, lab: Lab) -> SessionKey:
+    """The session a record's path lies in.  Raises `UntrustedPath` for a path that lies in none."""
+    key = parse_session(PurePosixPath(*refuse_unsafe(path).parts[:3]), lab.repository)
+    if key is None or len(path.parts) < 4:
+        raise UntrustedPath("Alyx lists a missing file that lies in no session", to=path)
+    return key
 
 
 def _changed_on_disk(lab: Lab, key: SessionKey, before: standing.SeenSession) -> bool:

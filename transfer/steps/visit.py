@@ -20,7 +20,7 @@ def visit(work: SessionWork, session: Session) -> list[Failure]:
     """
     listed = _listed(work, session) if work.lab.work == "alyx" else None
     seen = discover(work, session, listed)
-    outcome = register(work, session)
+    outcome = register(work, session, leave=seen.unquiet)
     finish(work, session, seen, eid=outcome.eid)
     return outcome.failures + [vanished(item) for item in seen.gone]
 
