@@ -163,7 +163,7 @@ def _say_sum(found: Result) -> None:
         before = seen.files - done.moved
         earlier = f" ({before} had arrived before)" if before > 0 else ""
         output.say(
-            f"{done.moved} files moved in {done.seconds:.1f} s, {rate}{earlier}; "
+            f"{done.moved} files moved in {done.seconds:.1f} s, finding them included ({rate}){earlier}; "
             f"all {seen.files} ({output.size(seen.bytes)}) are there, {proved}"
         )
     if seen.leftovers:

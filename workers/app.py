@@ -12,7 +12,9 @@ POLL_SECONDS = 0.02  # memory:// asks for messages; its own default of a second 
 
 def make_app(broker_url: str) -> Celery:
     """An application for one broker."""
-    app = Celery("alyx-transfer", broker=broker_url, set_as_current=False)
+    inside = broker_url.startswith("memory://")
+    # kombu warns of a memory:// without a host, which it does not need.
+    app = Celery("alyx-transfer", broker="memory://localhost" if inside else broker_url, set_as_current=False)
     app.conf.update(
         task_acks_late=False,
         task_ignore_result=True,
@@ -29,6 +31,6 @@ def make_app(broker_url: str) -> Celery:
         timezone="UTC",
         enable_utc=True,
     )
-    if broker_url.startswith("memory://"):
+    if inside:
         app.conf.broker_transport_options = {"polling_interval": POLL_SECONDS}
     return app

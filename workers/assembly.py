@@ -41,10 +41,10 @@ def worker_app(settings: Settings, *, ledger: Ledger, catalog: Catalog) -> tuple
     """An application with its tasks, and what they share."""
     app = beat_app(settings)
     runner = wiring.runner(settings, ledger=ledger, catalog=catalog)
-    crew = Crew(
-        rounds=wiring.rounds(settings, runner),
-        every=every(settings),
-        ring=lambda task, one: app.send_task(task, args=[one]) and None,
-    )
+
+    def ring(task: str, one: int) -> None:
+        app.send_task(task, args=[one])
+
+    crew = Crew(rounds=wiring.rounds(settings, runner), every=every(settings), ring=ring)
     add_tasks(app, crew)
     return app, crew

@@ -1,7 +1,8 @@
 """The schedule: one table of what beat rings for, and how often.
 
 Beat rings more often than a round is due; the ledger's `jobs` decide whether it is walked (see
-`transfer.rounds`).  So beats may be missed, doubled or late.
+`transfer.rounds`).  So beats may be missed, doubled or late.  A round that was rung for exactly as often as
+it is due would be walked every second time only, because its interval begins when the last walk has ended.
 """
 
 from collections.abc import Sequence
@@ -12,23 +13,28 @@ from transfer.model import Lab
 from workers import tasks
 from workers.crew import Every
 
+Row = tuple[str, timedelta, tuple[str, ...]]  # task, interval, arguments
+
 _LOOK_IN = timedelta(minutes=5)  # the longest a due round waits for its ring
+_RINGS = 5  # so often we ring within a round's interval, where that is short
 
 
 def beat_schedule(
     *, labs: Sequence[Lab], stores: Sequence[str], every: Every, sweep: timedelta
 ) -> dict[str, dict[str, Any]]:
     """Celery's `beat_schedule` for these labs and stores."""
-    rows: list[tuple[str, timedelta, tuple[str, ...]]] = [(tasks.SWEEP, sweep, ())]
+    rounds: list[Row] = []
     for lab in labs:
-        rows.append((tasks.SCAN, every.scan, (lab.name,)))
-        rows.append((tasks.RECONCILE, every.reconcile, (lab.name,)))
-        rows.append((tasks.MIRROR, every.mirror, (lab.name,)))
-    rows += [(tasks.TIDY, every.tidy, (store,)) for store in stores]
+        rounds.append((tasks.SCAN, every.scan, (lab.name,)))
+        rounds.append((tasks.RECONCILE, every.reconcile, (lab.name,)))
+        rounds.append((tasks.MIRROR, every.mirror, (lab.name,)))
+    rounds += [(tasks.TIDY, every.tidy, (store,)) for store in stores]
+    rows: list[Row] = [(tasks.SWEEP, sweep, ())]
+    rows += [(name, min(interval / _RINGS, _LOOK_IN), arguments) for name, interval, arguments in rounds]
     return {
         " ".join((name, *arguments)): {
             "task": name,
-            "schedule": min(interval, _LOOK_IN).total_seconds(),
+            "schedule": interval.total_seconds(),
             "args": arguments,
             "options": {"expires": 60},
         }

@@ -1,13 +1,21 @@
-"""Running the worker and the beat: each alone for a fleet, or both in this process for one machine."""
+"""Running the worker and the beat: each alone for a fleet, or both in this process for one machine.
+
+Logging is set up by whoever starts us (`config.logs`); Celery leaves it alone.
+"""
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from celery import Celery, signals
 from celery.beat import EmbeddedService, Scheduler
+from celery.exceptions import SecurityWarning
 
 from workers.tasks import SWEEP
+
+_READY = 30  # seconds a worker has to begin
+_NAP = 1  # second: the longest sleep of beat, so the longest wait when it is stopped
 
 
 def run_worker(app: Celery, *, concurrency: int, embedded_beat: bool) -> None:
@@ -35,33 +43,55 @@ def run_beat(app: Celery) -> None:
 def running(app: Celery, *, concurrency: int) -> Iterator[None]:
     """Worker and beat in threads of this process while the `with` lasts."""
     worker = _worker(app, concurrency)
-    ready = threading.Event()
-    signals.worker_ready.connect(lambda **_: ready.set(), weak=False, dispatch_uid="alyx-transfer-ready")
-    thread = threading.Thread(target=worker.start, name="worker", daemon=True)
-    thread.start()
-    ready.wait(30)
     beat = _beat(app)
-    beat.start()
-    app.send_task(SWEEP)
+    thread = threading.Thread(target=worker.start, name="worker", daemon=True)
     try:
+        _begin(thread)
+        beat.start()
+        app.send_task(SWEEP)
         yield
     finally:
-        beat.stop()
+        if beat.is_alive():
+            beat.stop()
         worker.stop()
-        thread.join(30)
+        thread.join(_READY)
+
+
+def _begin(worker: threading.Thread) -> None:
+    """Start the worker's thread and wait until it listens.  Raises RuntimeError if it does not."""
+    ready = threading.Event()
+
+    def announce(**_: object) -> None:
+        ready.set()
+
+    signals.worker_ready.connect(announce)
+    try:
+        worker.start()
+        if not ready.wait(_READY):
+            raise RuntimeError(f"the worker did not begin within {_READY} s")
+    finally:
+        signals.worker_ready.disconnect(announce)
+
+
+@signals.setup_logging.connect
+def _leave_logging_alone(**_: object) -> None:
+    """Celery sets the root logger to its own level unless somebody answers this signal."""
 
 
 def _worker(app: Celery, concurrency: int):  # type: ignore[no-untyped-def]
-    return app.Worker(
-        pool="threads",
-        concurrency=concurrency,
-        without_heartbeat=True,
-        without_mingle=True,
-        without_gossip=True,
-        loglevel="WARNING",
-        quiet=True,
-    )
+    with warnings.catch_warnings():
+        # It warns root of pickled messages; ours are JSON, and some rigs run everything as root.
+        warnings.simplefilter("ignore", SecurityWarning)
+        return app.Worker(
+            pool="threads",
+            concurrency=concurrency,
+            without_heartbeat=True,
+            without_mingle=True,
+            without_gossip=True,
+            loglevel="WARNING",
+            quiet=True,
+        )
 
 
 def _beat(app: Celery):  # type: ignore[no-untyped-def]
-    return EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
+    return EmbeddedService(app, thread=True, scheduler_cls=Scheduler, max_interval=_NAP)

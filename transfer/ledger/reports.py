@@ -129,7 +129,12 @@ def sessions(
     if session is not None:
         conditions.append(session_table.c.id == session)
     if held:
-        holding = select(datasets.c.session).join(copies).join(items).where(HELD)
+        holding = (
+            select(datasets.c.session)
+            .join(copies, copies.c.dataset == datasets.c.id)
+            .join(items, items.c.copy == copies.c.id)
+            .where(HELD)
+        )
         conditions.append(session_table.c.hold.is_not(None) | session_table.c.id.in_(holding))
     return _sessions(ledger, conditions, limit=limit, offset=offset)
 

@@ -21,6 +21,7 @@ from sqlalchemy import select
 
 from transfer.digests import digest_file
 from transfer.errors import (
+    NameRefused,
     NotASession,
     SourceChanged,
     SourceRootMissing,
@@ -38,8 +39,10 @@ from transfer.paths import is_leftover
 from transfer.steps.work import Failure, SessionWork
 
 _STILL_CHANGING_AFTER = timedelta(hours=24)
+_LONGEST = 1000  # characters of a path below the root, as Alyx counts them
 _SOON = timedelta(minutes=1)
 _LATER = timedelta(minutes=15)
+_UNREADABLE = f"[{SourceUnreadable.code}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One file of the session that Alyx lists as missing at the store."""
+    """One file of the session that Alyx lists as missing at the store; `error` is why it must not be touched."""
 
     dataset: UUID
     record: UUID
+    error: TransferError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Discovery:
     look: str
     gone: list[Item]
     unquiet: list[PurePosixPath]
-    troubled: bool
+    unreadable: bool  # a permission that is mended leaves no trace in the fingerprint
 
 
 def look(root: Path, session: PurePosixPath) -> Found:
@@ -83,13 +87,14 @@ def look(root: Path, session: PurePosixPath) -> Found:
         raise SourceRootMissing("the lab's data folder is not there", to=root)
     folder = root / session
     if folder.is_symlink() or not folder.is_dir():
-        raise NotASession("there is no such session folder", to=folder)
+        do = "Put the session's folder back, then release the session."
+        raise NotASession("there is no such session folder", to=folder, do=do)
     files: dict[PurePosixPath, SourceFile] = {}
     refused: dict[PurePosixPath, TransferError] = {}
     for path, entry in _walk(folder, PurePosixPath()):
-        seen = _regular(entry)
+        seen = _nameable(session / path) or _regular(entry)
         if isinstance(seen, TransferError):
-            refused[path] = seen
+            refused[_shown(path)] = seen
         else:
             files[path] = SourceFile(path=path, size=seen.st_size, mtime_ns=seen.st_mtime_ns)
     return Found(files, refused)
@@ -108,6 +113,24 @@ def _walk(folder: Path, below: PurePosixPath) -> Iterator[tuple[PurePosixPath, o
             yield from _walk(folder, path)
         elif not entry.name.endswith(".flag") and not is_leftover(entry.name):
             yield path, entry
+
+
+def _nameable(path: PurePosixPath) -> TransferError | None:
+    """Why the name cannot even be written down in the ledger or in Alyx."""
+    if len(str(path)) > _LONGEST:
+        return NameRefused(f"the path has more than {_LONGEST} characters", to=_shown(path))
+    if _shown(path) != path:
+        return NameRefused("the name is no UTF-8", to=_shown(path))
+    return None
+
+
+def _shown(path: PurePosixPath) -> PurePosixPath:
+    """The path as it can be shown and kept: what is no UTF-8 escaped, the middle of what is too long left out."""
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    if len(text) > _LONGEST:
+        print_ = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
+        text = f"{text[:400]}..{print_}..{text[-400:]}"
+    return PurePosixPath(text)
 
 
 def _regular(entry: os.DirEntry[str]) -> os.stat_result | TransferError:
@@ -151,21 +174,21 @@ def discover(work: SessionWork, session: Session, listed: Mapping[PurePosixPath,
             looks[path] = row
     with work.ledger.guarded(work.lease) as tx:
         gone = discovered(tx, session, work.lab, list(looks.values()))
-    troubled = any(one.unregistrable and one.unregistrable.startswith("[E-1") for one in looks.values())
-    return Discovery(first.fingerprint, gone, unquiet, troubled)
+    unreadable = any((one.unregistrable or "").startswith(_UNREADABLE) for one in looks.values())
+    return Discovery(first.fingerprint, gone, unquiet, unreadable)
 
 
 def _listed_files(found: Found, listed: Mapping[PurePosixPath, Listed]) -> Iterator[SourceFile]:
-    return (found.files[path] for path in listed if path in found.files)
+    return (found.files[path] for path, one in listed.items() if path in found.files and not one.error)
 
 
 def _refused(found: Found, listed: Mapping[PurePosixPath, Listed] | None) -> dict[PurePosixPath, Look]:
     if listed is None:
         return {path: _trouble(path, error) for path, error in found.refused.items()}
     return {
-        path: _trouble(path, found.refused.get(path) or SourceVanished("the lab's file is gone", to=path))
-        for path in listed
-        if path not in found.files
+        path: _trouble(path, one.error or found.refused.get(path) or _gone(path))
+        for path, one in listed.items()
+        if one.error or path not in found.files
     }
 
 
@@ -217,11 +240,19 @@ def _known(work: SessionWork, session: Session) -> dict[PurePosixPath, Look]:
 
 
 def vanished(item: Item) -> Failure:
-    return Failure(item=item, error=SourceVanished("the lab's file is gone", to=item.source_path), burn=0)
+    return Failure(item=item, error=_gone(item.source_path), burn=0)
 
 
-def finish(work: SessionWork, session: Session, seen: Discovery, *, eid: UUID | None) -> None:
+def _gone(path: PurePosixPath) -> TransferError:
+    return SourceVanished("the lab's file is gone", to=path)
+
+
+def finish(
+    work: SessionWork, session: Session, seen: Discovery, *, eid: UUID | None, come_again: bool = False
+) -> None:
     """Close the visit: done until a scan sees a change, or again soon when something is not settled.
+
+    `come_again` is for what no scan would notice.
 
     Raises `SourceStillChanging` when a file has not been quiet for a day.
     """
@@ -230,7 +261,7 @@ def finish(work: SessionWork, session: Session, seen: Discovery, *, eid: UUID | 
         if seen.unquiet:
             since = tx.connection.scalar(select(sessions.c.unquiet_since).where(sessions.c.id == session.id))
             since = since or tx.now
-        wait = _SOON if seen.unquiet else _LATER if seen.troubled else None
+        wait = _SOON if seen.unquiet else _LATER if seen.unreadable or come_again else None
         finish_session(
             tx,
             session,

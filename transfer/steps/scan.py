@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from transfer.catalog.base import Catalog
-from transfer.errors import SourceRootMissing, TransferError, UntrustedPath
+from transfer.errors import SourceRootMissing, TransferError
 from transfer.ledger import standing
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab, SessionKey
@@ -100,9 +100,12 @@ def _scan_alyx(ledger: Ledger, catalog: Catalog, lab: Lab) -> Scan:
         if record.id in owned:
             continue
         try:
-            missing.setdefault(_session_of(record.path, lab), set()).add(record.id)
+            key = _session_of(record.path, lab)
         except TransferError as error:
             troubles.append(error)
+            continue
+        if key is not None:
+            missing.setdefault(key, set()).add(record.id)
     seen = standing.seen_sessions(ledger, lab.repository)
     due = 0
     for key, records in missing.items():
@@ -116,12 +119,10 @@ def _scan_alyx(ledger: Ledger, catalog: Catalog, lab: Lab) -> Scan:
     return Scan(len(missing), due, tuple(troubles))
 
 
-def _session_of(path: PurePosixPath, lab: Lab) -> SessionKey:
-    """The session a record's path lies in.  Raises `UntrustedPath` for a path that lies in none."""
-    key = parse_session(PurePosixPath(*refuse_unsafe(path).parts[:3]), lab.repository)
-    if key is None or len(path.parts) < 4:
-        raise UntrustedPath("Alyx lists a missing file that lies in no session", to=path)
-    return key
+def _session_of(path: PurePosixPath, lab: Lab) -> SessionKey | None:
+    """The session a record's path lies in, None if it lies in none.  Raises `UntrustedPath`."""
+    parts = refuse_unsafe(path).parts
+    return parse_session(PurePosixPath(*parts[:3]), lab.repository) if len(parts) > 3 else None
 
 
 def _changed_on_disk(lab: Lab, key: SessionKey, before: standing.SeenSession) -> bool:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from uuid import UUID
 
 from transfer.catalog.base import CatalogDataset
-from transfer.errors import TransferError
+from transfer.errors import TransferError, UnknownSession, UntrustedPath
+from transfer.ledger.intake import forget_eid
 from transfer.model import Session
 from transfer.paths import refuse_unsafe
 from transfer.steps import coexistence
@@ -18,31 +20,39 @@ def visit(work: SessionWork, session: Session) -> list[Failure]:
 
     Raises what concerns the session as a whole (`UnknownSession`, `NotASession`, ...).
     """
-    listed = _listed(work, session) if work.lab.work == "alyx" else None
-    seen = discover(work, session, listed)
-    outcome = register(work, session, leave=seen.unquiet)
-    finish(work, session, seen, eid=outcome.eid)
+    try:
+        listed, locked = _listed(work, session) if work.lab.work == "alyx" else (None, False)
+        seen = discover(work, session, listed)
+        outcome = register(work, session, leave=seen.unquiet)
+    except UnknownSession:
+        with work.ledger.guarded(work.lease) as tx:
+            forget_eid(tx, session)
+        raise
+    finish(work, session, seen, eid=outcome.eid, come_again=locked)
     return outcome.failures + [vanished(item) for item in seen.gone]
 
 
-def _listed(work: SessionWork, session: Session) -> Mapping[PurePosixPath, Listed]:
-    """What Alyx lists as missing at the store, by path in the session."""
+def _listed(work: SessionWork, session: Session) -> tuple[Mapping[PurePosixPath, Listed], bool]:
+    """What Alyx lists as missing at the store, by path in the session, and whether others are moving some of it."""
     eid = find_session(work, session)
     found: dict[PurePosixPath, Listed] = {}
     for dataset in work.catalog.datasets_of_session(eid):
         record = dataset.record(work.lab.store)
-        if record is None or record.exists or not _trusted(session, dataset, record.path):
-            continue
-        found[dataset.path] = Listed(dataset=dataset.id, record=record.id)
+        if record is not None and not record.exists:
+            error = _distrusted(session, dataset, record.path)
+            found[dataset.path] = Listed(dataset=dataset.id, record=record.id, error=error)
+    locked: set[UUID] = set()
     if work.lab.incumbent:
         locked = coexistence.locked_by_others(work, [listed.record for listed in found.values()])
-        found = {path: listed for path, listed in found.items() if listed.record not in locked}
-    return found
+    free = {path: listed for path, listed in found.items() if listed.record not in locked}
+    return free, bool(locked)
 
 
-def _trusted(session: Session, dataset: CatalogDataset, path: PurePosixPath) -> bool:
-    """Whether the record's path is the dataset's own place in this session; a path from Alyx is never trusted."""
+def _distrusted(session: Session, dataset: CatalogDataset, path: PurePosixPath) -> TransferError | None:
+    """Why the record's path is not the dataset's own place in this session; a path from Alyx is never trusted."""
     try:
-        return refuse_unsafe(path) == session.path / refuse_unsafe(dataset.path)
-    except TransferError:
-        return False
+        if refuse_unsafe(path) == session.path / refuse_unsafe(dataset.path):
+            return None
+    except TransferError as error:
+        return error
+    return UntrustedPath("Alyx names a path that is not the dataset's own", to=path)

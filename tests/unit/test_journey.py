@@ -1,0 +1,63 @@
+"""Which step comes next, and how far a failure reaches."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.test_planning import item
+from transfer.errors import CATALOGUE, Cure, Reach, TransferError
+from transfer.journey import STEPS, consequence, is_alyx, is_source, next_step
+from transfer.status import JOURNEY, Status
+
+MOVING = [Status.PLANNED, Status.SENT, Status.VERIFIED, Status.PUBLISHED]
+
+
+def test_nothing_due_needs_no_step() -> None:
+    assert next_step([]) is None
+
+
+@given(standing=st.lists(st.sampled_from(MOVING), min_size=1, max_size=12))
+def test_the_furthest_go_first_and_together(standing: list[Status]) -> None:
+    """What is published is announced before anything new is sent."""
+    due = [replace(item(n, 1), status=status) for n, status in enumerate(standing)]
+    found = next_step(due)
+    assert found is not None
+    step, chosen = found
+    furthest = max(standing, key=JOURNEY.index)
+    assert step is STEPS[furthest]
+    assert chosen == [one for one in due if one.status is furthest]
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (Status.PLANNED, "push"),
+        (Status.SENT, "verify"),
+        (Status.VERIFIED, "publish"),
+        (Status.PUBLISHED, "record"),
+    ],
+)
+def test_each_fact_of_a_batch_has_its_step(status: Status, name: str) -> None:
+    assert STEPS[status].__name__ == name
+    assert set(STEPS) == set(MOVING)
+
+
+@pytest.mark.parametrize("kind", CATALOGUE.values(), ids=lambda kind: kind.name)
+def test_a_failure_reaches_as_far_as_it_says(kind: type[TransferError]) -> None:
+    """An endpoint is paused only where nothing but a person helps; else it is kept back for a while."""
+    error = TransferError("x")
+    error.__dict__.update(cure=kind.cure, reach=kind.reach, code=kind.code)
+    reach = consequence(error)
+    assert reach.endpoint == (kind.reach is Reach.ENDPOINT)
+    assert reach.pause == (reach.endpoint and kind.cure in {Cure.PERSON, Cure.NOTHING})
+
+
+@pytest.mark.parametrize("kind", CATALOGUE.values(), ids=lambda kind: kind.name)
+def test_a_failure_has_one_side(kind: type[TransferError]) -> None:
+    error = TransferError("x")
+    error.__dict__.update(code=kind.code)
+    assert is_source(error) == (kind.code < "E-2")
+    assert is_alyx(error) == ("E-3" < kind.code < "E-4")
+    assert not (is_source(error) and is_alyx(error))
