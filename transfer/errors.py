@@ -269,6 +269,11 @@ class UntrustedPath(TransferError):
     remedy = "Correct the path in Alyx: it leaves the session or repeats another dataset's."
 
 
+class MovedByOthers(TransferError):
+    code, name, cure, reach = "E-3017", "moved-by-others", Cure.TIME, Reach.FILE
+    remedy = "Nothing: we look again every hour; a flag that is 7 days old counts as forgotten."
+
+
 # ---- our own ledger, config and command line --------------------------------------------------------------
 
 

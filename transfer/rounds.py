@@ -20,6 +20,7 @@ from transfer.model import Lab
 from transfer.pulse import Pulse
 from transfer.runner import Runner
 from transfer.steps.reconcile import reconcile
+from transfer.steps.reprove import reprove
 from transfer.steps.scan import scan
 from transfer.steps.tidy import tidy
 
@@ -69,7 +70,7 @@ class Rounds:
         return self.runner.due_sessions(), self.runner.due_batches()
 
     def reconcile(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
-        """Compare Alyx with what was proved; everything once a week."""
+        """Compare Alyx with what was proved (everything once a week), and prove again what a store could not flush."""
 
         def run() -> str:
             mark = f"reconcile everything {lab.name}"
@@ -83,9 +84,18 @@ class Rounds:
                 open_store=lambda: self.runner.open_transport(lab.store),
                 everything=everything,
             )
+            fixes["proved again"], fixes["lost by the store"] = reprove(
+                self.ledger,
+                self.runner.catalog,
+                lab,
+                open_store=lambda: self.runner.open_transport(lab.store),
+            )
             if everything:
                 self.ledger.set_watermark(mark, (now + _EVERYTHING_EVERY).isoformat())
-            return ", ".join(f"{what}: {count}" for what, count in sorted(fixes.items())) or "nothing to mend"
+            return (
+                ", ".join(f"{what}: {count}" for what, count in sorted(fixes.items()) if count)
+                or "nothing to mend"
+            )
 
         return self._job(f"reconcile {lab.name}", every, run)
 

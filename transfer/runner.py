@@ -128,6 +128,7 @@ class Runner:
                 transport=transport,
                 announcers=self.announcers,
             )
+            self._learn(batch.target, transport)
             before: list[tuple[int, Status]] = []
             while step := journey.next_step(due := self.ledger.due_items(batch.id)):
                 standing = [(item.id, item.status) for item in due]
@@ -140,6 +141,12 @@ class Runner:
         self.ledger.went_well(lease)
         endpoints.went_well(self.ledger, batch.target)
         endpoints.went_well(self.ledger, endpoints.ALYX)
+
+    def _learn(self, store: str, transport: StreamingTransport) -> None:
+        """Remember whether the store flushes to disk: what it does not, is proved again after a day."""
+        state = endpoints.state(self.ledger, store)
+        if state is not None and state.capabilities.get("syncs") is not transport.capabilities.syncs:
+            endpoints.learnt(self.ledger, store, syncs=transport.capabilities.syncs)
 
     def _carefully(self, lease: Lease, run: Callable[[], None]) -> None:
         """Run under the lease; whatever goes wrong is written down, and the lease is given back."""

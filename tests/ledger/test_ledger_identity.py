@@ -117,7 +117,9 @@ def test_a_job_is_taken_by_one_of_many_and_again_when_its_time_has_come(world: W
     hour = timedelta(hours=1)
     with ThreadPoolExecutor(8) as pool:
         taken = [
-            one for one in pool.map(lambda _: claim_job(world.ledger, "scan", every=hour, seconds=60), range(8)) if one
+            one
+            for one in pool.map(lambda _: claim_job(world.ledger, "scan", every=hour, seconds=60), range(8))
+            if one
         ]
     (lease,) = taken
     lease._monotonic = world.clock.monotonic

@@ -267,7 +267,7 @@ def test_finishing_a_session_clears_its_troubles_and_its_time(world: World) -> N
     with world.ledger.reading() as connection:
         row = connection.execute(select(sessions)).one()
     assert (row.not_before, row.tries, row.error, row.error_text) == (None, 0, None, None)
-    assert (row.look, row.done_look, row.complete_at, row.eid) == ("1" * 32, "1" * 32, NOON, uuid_of("eid"))
+    assert (row.done_look, row.complete_at, row.eid) == ("1" * 32, NOON, uuid_of("eid"))
 
 
 def test_an_unsettled_session_comes_again_and_keeps_its_last_done_look(world: World) -> None:

@@ -251,9 +251,15 @@ def test_every_question_is_understood_by_the_database(place: Place) -> None:
 def test_a_listing_asks_for_its_page_only(place: Place, tmp_path: Path) -> None:
     """Held files are found by their index, not by reading every file."""
     place.hold(place.at(Status.SENT), DENIED)
-    from transfer.ledger.files import HELD, file_query
+    from transfer.ledger.files import HELD, item_query
+    from transfer.ledger.tables import datasets
 
-    query = file_query().where(HELD).compile(place.ledger.engine, compile_kwargs={"literal_binds": True})
+    query = (
+        item_query()
+        .where(HELD)
+        .order_by(datasets.c.id)
+        .compile(place.ledger.engine, compile_kwargs={"literal_binds": True})
+    )
     with place.ledger.reading() as connection:
         plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
 

@@ -1,8 +1,7 @@
 """Every file and every session has a sentence with an owner, a next step, and a moment or a person."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 from uuid import uuid4
 
 import pytest
@@ -28,7 +27,7 @@ from transfer.progress import (
     explain,
     explain_session,
 )
-from transfer.status import ENDS, JOURNEY, OPEN, Status
+from transfer.status import ENDS, JOURNEY, OPEN, Proof, Status
 
 DENIED = StoreDenied("the store refused to write", to="alf")
 FULL = StoreFull("no space left", to=LAB.store)
@@ -83,11 +82,6 @@ carriages = st.builds(
 )
 
 
-def _joined(facts: FileFacts) -> FileFacts:
-    """Only what a ledger can hold: ended items have an end, and what has no item stands nowhere."""
-    return facts
-
-
 files = st.builds(
     FileFacts,
     now=st.just(NOON),
@@ -101,7 +95,13 @@ files = st.builds(
     tries=st.integers(0, 8),
     error_text=texts,
     carriage=st.one_of(st.none(), carriages),
-    end=st.builds(End, at=st.just(NOON), proof=texts, successor=st.one_of(st.none(), st.just(7)), why=texts),
+    end=st.builds(
+        End,
+        at=st.just(NOON),
+        proof=st.sampled_from([None, *Proof]),
+        successor=st.one_of(st.none(), st.just(7)),
+        why=texts,
+    ),
     unregistrable=st.one_of(st.none(), st.sampled_from(["no type fits", "[E-1001] unreadable: x. Do y."])),
     gone_at=moments,
 )
@@ -348,8 +348,6 @@ def test_a_cancelled_batch_says_how_to_go_on(place: Place) -> None:
 
 
 # ---- finding what a person named
-
-Way = Callable[[PurePosixPath], str]
 
 
 @pytest.mark.parametrize(

@@ -62,4 +62,4 @@ def test_what_is_known_is_answered() -> None:
 def test_nouns_are_values(noun: type) -> None:
     """Frozen, so that nobody changes a fact in passing; keyword-only, so that no two are confused."""
     assert noun.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    assert noun.__dataclass_params__.kw_only  # type: ignore[attr-defined]
+    assert all(field.kw_only for field in dataclasses.fields(noun))

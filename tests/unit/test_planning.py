@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import PurePosixPath
 from uuid import UUID
 
@@ -94,7 +95,7 @@ def test_any_order_gives_the_same_batches(sizes: list[int], limits: Limits, seed
 def test_no_two_neighbours_could_have_been_one(sizes: list[int], limits: Limits) -> None:
     """Batches are as full as the order allows."""
     small = [b for b in batches(items(sizes), limits) if b.items[0].size < limits.large_bytes]
-    for one, following in zip(small, small[1:], strict=False):
+    for one, following in pairwise(small):
         first = following.items[0]
         assert len(one.items) == limits.files or one.bytes + first.size > limits.bytes
 

@@ -75,7 +75,7 @@ def test_the_table_of_moves() -> None:
 
 
 def test_open_and_ended_are_all_there_is() -> None:
-    assert OPEN | ENDS == set(Status)
+    assert set(Status) == OPEN | ENDS
     assert not OPEN & ENDS
     assert set(JOURNEY) | {Status.SUPERSEDED, Status.ABANDONED} == set(Status)
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select
 
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import copies, datasets, items, sessions
-from transfer.status import ENDS, OPEN
+from transfer.status import OPEN
 
 UNREGISTRABLE = "unregistrable"  # Alyx cannot know the file, or it cannot be read: no item exists
 GONE = "gone"  # it left the lab before anything was sent
@@ -60,54 +60,65 @@ class FileRow:
         return told if told and told.startswith("[E-") and self.gone_at is None else None
 
 
-def file_query(item: int | None = None) -> Select[Any]:
-    """Every file beside its newest item, or beside that one `item`."""
+_CANNOT = datasets.c.unregistrable.is_not(None)
+
+# The one word for a file: its item's status unless the file itself has become the news.
+_STANDING: ColumnElement[Any] = case(
+    (items.c.open == 1, items.c.status),
+    (and_(datasets.c.gone_at.is_not(None), or_(items.c.id.is_(None), _CANNOT)), GONE),
+    (_CANNOT, UNREGISTRABLE),
+    (items.c.id.is_not(None), items.c.status),
+    else_=UNKNOWN_YET,
+)
+
+_COLUMNS = (
+    datasets.c.id,
+    sessions.c.source,
+    sessions.c.path.label("session"),
+    datasets.c.path.label("relative_path"),
+    datasets.c.dataset_uuid.label("dataset"),
+    _STANDING.label("status"),
+    items.c.hold,
+    items.c.hold_text,
+    items.c.not_before,
+    items.c.proof,
+    copies.c.path.label("target"),
+    copies.c.repository.label("store"),
+    func.coalesce(items.c.size, datasets.c.size).label("size"),
+    func.coalesce(items.c.md5, datasets.c.md5).label("md5"),
+    func.coalesce(items.c.tries, 0).label("tries"),
+    items.c.error,
+    items.c.error_text,
+    items.c.since,
+    items.c.id.label("item"),
+    items.c.batch,
+    datasets.c.unregistrable,
+    datasets.c.gone_at,
+)
+
+
+def file_query() -> Select[Any]:
+    """Every file beside its newest item."""
     newest = (
         select(func.max(items.c.id)).where(items.c.copy == copies.c.id).correlate(copies).scalar_subquery()
     )
     return (
-        select(
-            datasets.c.id,
-            sessions.c.source,
-            sessions.c.path.label("session"),
-            datasets.c.path.label("relative_path"),
-            datasets.c.dataset_uuid.label("dataset"),
-            standing().label("status"),
-            items.c.hold,
-            items.c.hold_text,
-            items.c.not_before,
-            items.c.proof,
-            copies.c.path.label("target"),
-            copies.c.repository.label("store"),
-            func.coalesce(items.c.size, datasets.c.size).label("size"),
-            func.coalesce(items.c.md5, datasets.c.md5).label("md5"),
-            func.coalesce(items.c.tries, 0).label("tries"),
-            items.c.error,
-            items.c.error_text,
-            items.c.since,
-            items.c.id.label("item"),
-            items.c.batch,
-            datasets.c.unregistrable,
-            datasets.c.gone_at,
-        )
+        select(*_COLUMNS)
         .select_from(datasets)
         .join(sessions, sessions.c.id == datasets.c.session)
         .outerjoin(copies, and_(copies.c.dataset == datasets.c.id, copies.c.repository != sessions.c.source))
-        .outerjoin(items, and_(items.c.copy == copies.c.id, items.c.id == (newest if item is None else item)))
+        .outerjoin(items, and_(items.c.copy == copies.c.id, items.c.id == newest))
     )
 
 
-_CANNOT = datasets.c.unregistrable.is_not(None)
-
-
-def standing() -> ColumnElement[str]:
-    """The one word for a file: its item's status unless the file itself has become the news."""
-    return case(
-        (items.c.open == 1, items.c.status),
-        (and_(datasets.c.gone_at.is_not(None), or_(items.c.id.is_(None), _CANNOT)), GONE),
-        (_CANNOT, UNREGISTRABLE),
-        (items.c.id.is_not(None), items.c.status),
-        else_=UNKNOWN_YET,
+def item_query() -> Select[Any]:
+    """Items beside their files: what is open or held is found by its index, not by reading every file."""
+    return (
+        select(*_COLUMNS)
+        .select_from(items)
+        .join(copies, copies.c.id == items.c.copy)
+        .join(datasets, datasets.c.id == copies.c.dataset)
+        .join(sessions, sessions.c.id == datasets.c.session)
     )
 
 
@@ -131,19 +142,15 @@ def files(
     `session`, `dataset` and `item` are row numbers; with `item` its file is shown beside that item.
     `held` False leaves held files out, None takes all.
     """
-    query = file_query(item)
-    if session is not None:
-        query = query.where(datasets.c.session == session)
-    if dataset is not None:
-        query = query.where(datasets.c.id == dataset)
-    if status is not None:
-        query = query.where(_stands_at(status))
-    if item is not None:
-        query = query.where(items.c.id == item)
-    if held:
-        query = query.where(HELD)
-    elif held is False:
-        query = query.where(items.c.hold.is_(None))
+    by_item = item is not None or held or status in OPEN
+    wanted = [
+        *([datasets.c.session == session] if session is not None else []),
+        *([datasets.c.id == dataset] if dataset is not None else []),
+        *([items.c.id == item] if item is not None else []),
+        *([_stands_at(status)] if status is not None else []),
+        *([HELD] if held else [items.c.hold.is_(None)] if held is False else []),
+    ]
+    query = (item_query() if by_item else file_query()).where(*wanted)
     query = query.order_by(datasets.c.id, copies.c.id).limit(limit).offset(offset)
     with ledger.reading() as connection:
         return [_file(row) for row in connection.execute(query)]
@@ -154,10 +161,8 @@ HELD = and_(items.c.open == 1, items.c.hold.is_not(None))
 
 def _stands_at(status: str) -> ColumnElement[bool]:
     if status in OPEN:
-        return and_(items.c.open == 1, items.c.status == status)  # the partial indexes answer it
-    if status in ENDS:
-        return and_(items.c.open.is_(None), items.c.status == status, standing() == status)
-    return standing() == status
+        return and_(items.c.open == 1, items.c.status == status)
+    return status == _STANDING
 
 
 def troubles(ledger: Ledger, *, limit: int = PAGE) -> list[FileRow]:

@@ -53,16 +53,30 @@ class StandingCopy:
     md5: str | None
     size: int | None
     owned: bool  # an open item works on it
+    abandoned: bool = False  # a person gave its last item up
 
 
 def copies_at(ledger: Ledger, store: str, uuids: Sequence[UUID]) -> dict[UUID, StandingCopy]:
     """Our copies of these datasets at `store`, by dataset."""
     owned = exists().where(and_(items.c.copy == copies.c.id, items.c.open == 1))
+    last = (
+        select(items.c.status)
+        .where(items.c.copy == copies.c.id)
+        .order_by(items.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     found: dict[UUID, StandingCopy] = {}
     with ledger.reading() as connection:
         for some in chunks(list(uuids)):
             rows = connection.execute(
-                select(copies, datasets.c.session, datasets.c.dataset_uuid, owned.label("owned"))
+                select(
+                    copies,
+                    datasets.c.session,
+                    datasets.c.dataset_uuid,
+                    owned.label("owned"),
+                    last.label("last_status"),
+                )
                 .join(datasets, datasets.c.id == copies.c.dataset)
                 .where(copies.c.repository == store, datasets.c.dataset_uuid.in_(some))
             )
@@ -76,33 +90,46 @@ def copies_at(ledger: Ledger, store: str, uuids: Sequence[UUID]) -> dict[UUID, S
                     md5=row.proved_md5,
                     size=row.proved_size,
                     owned=bool(row.owned),
+                    abandoned=row.last_status == Status.ABANDONED,
                 )
     return found
 
 
 def reopen(ledger: Ledger, wanted: Iterable[StandingCopy], *, condition: Condition, why: str) -> int:
     """Open an item at REGISTERED for copies that must be proved or sent again; answers how many were opened."""
-    opened = 0
     with ledger.unguarded() as tx:
-        for copy in wanted:
-            if copy.md5 is None or _is_owned(tx, copy.id):
-                continue
-            tx.connection.execute(update(copies).where(copies.c.id == copy.id).values(condition=condition))
-            made = tx.connection.execute(
-                insert(items).values(
-                    copy=copy.id,
-                    md5=copy.md5,
-                    size=copy.size,
-                    status=Status.REGISTERED,
-                    not_before=tx.now,
-                    since=tx.now,
-                    created_at=tx.now,
-                )
+        return sum(_reopen(tx, copy, Status.REGISTERED, condition, why) for copy in wanted)
+
+
+def doubt(ledger: Ledger, copy: StandingCopy, *, why: str) -> bool:
+    """Open an item at DISCOVERED, so that the session's next visit compares lab, Alyx and ledger anew."""
+    with ledger.unguarded() as tx:
+        opened = _reopen(tx, copy, Status.DISCOVERED, Condition.SUPERSEDED, why)
+        if opened:
+            tx.connection.execute(
+                update(sessions).where(sessions.c.id == copy.session).values(not_before=tx.now)
             )
-            assert made.inserted_primary_key is not None
-            tx.log("item", [(made.inserted_primary_key[0], "reopened", None, Status.REGISTERED, why)])
-            opened += 1
-    return opened
+        return opened
+
+
+def _reopen(tx: Guarded, copy: StandingCopy, status: Status, condition: Condition, why: str) -> bool:
+    if copy.md5 is None or copy.abandoned or _is_owned(tx, copy.id):
+        return False
+    tx.connection.execute(update(copies).where(copies.c.id == copy.id).values(condition=condition))
+    made = tx.connection.execute(
+        insert(items).values(
+            copy=copy.id,
+            md5=copy.md5,
+            size=copy.size,
+            status=status,
+            not_before=tx.now,
+            since=tx.now,
+            created_at=tx.now,
+        )
+    )
+    assert made.inserted_primary_key is not None
+    tx.log("item", [(made.inserted_primary_key[0], "reopened", None, status, why)])
+    return True
 
 
 def _is_owned(tx: Guarded, copy: int) -> bool:

@@ -13,28 +13,47 @@ from typing import Any
 from uuid import UUID
 
 from transfer.catalog.base import FileRecord
+from transfer.errors import MovedByOthers, TransferError
 from transfer.model import Item
-from transfer.steps.work import BatchWork, Work, by_hundred
+from transfer.steps.work import BatchWork, Failure, Work, by_hundred
 
 OURS = "alyx_transfer"
 PENDING = "transfer_pending"
 _STUCK_AFTER = timedelta(days=7)
+_LOOK_AGAIN_AFTER = timedelta(hours=1)
 _ZONES = timedelta(hours=14)  # Alyx's times are naive: no zone is further from UTC than this
 
 
-def set_pending(work: BatchWork, items: Sequence[Item]) -> None:
-    """Lock the records of what is about to be sent; a no-op without an incumbent."""
+def set_pending(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
+    """Lock the records of what is about to be sent; answers what may be sent and what another tool is moving.
+
+    Without an incumbent nothing is locked and everything may be sent.
+    """
     if not work.lab.incumbent:
-        return
+        return list(items), []
     uuid, _ = work.ledger.identity()
+    free: list[Item] = []
+    failures: list[Failure] = []
     for some in by_hundred(items):
         standing = work.transport.stat([item.store_path for item in some])
         records = work.catalog.records([item.record for item in some])
+        locked = _locked(work, records)
         for item, stored in zip(some, standing, strict=True):
             record = records.get(item.record)
+            if item.record in locked:
+                failures.append(Failure(item=item, error=_moved_by_others(item), burn=0))
+                continue
+            free.append(item)
             if stored is None and record is not None and not record.exists:
                 work.ensure()
                 work.catalog.announce(record.id, False, json=merged(record, by=str(uuid)))
+    return free, failures
+
+
+def _moved_by_others(item: Item) -> TransferError:
+    return MovedByOthers(
+        "another tool says it is moving this file", to=item.source_path, after=_LOOK_AGAIN_AFTER
+    )
 
 
 def merged(record: FileRecord, *, by: str) -> Mapping[str, Any]:
@@ -50,12 +69,16 @@ def without_ours(json: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return rest or None
 
 
-def cleared(work: Work, item: Item) -> dict[str, Any]:
-    """What the announcing PATCH says besides `exists`: the json without our lock."""
+def cleared(work: Work, items: Sequence[Item]) -> dict[UUID, dict[str, Any]]:
+    """What announcing PATCHes say besides `exists`, by record: the json without our lock, where we hold one."""
     if not work.lab.incumbent:
         return {}
-    record = work.catalog.records([item.record]).get(item.record)
-    return {"json": without_ours(record.json)} if record else {}
+    found: dict[UUID, dict[str, Any]] = {}
+    for some in by_hundred(items):
+        for record in work.catalog.records([item.record for item in some]).values():
+            if OURS in (record.json or {}):
+                found[record.id] = {"json": without_ours(record.json)}
+    return found
 
 
 def clear(work: Work, items: Sequence[Item]) -> None:
@@ -72,24 +95,24 @@ def clear(work: Work, items: Sequence[Item]) -> None:
 
 def locked_by_others(work: Work, records: Sequence[UUID]) -> set[UUID]:
     """Records another tool says it is moving, whose datasets have moved within 7 days; older flags are stuck."""
-    locked: set[UUID] = set()
-    for some in by_hundred(records):
-        flagged = {
-            record.id: record
-            for record in work.catalog.records(some).values()
-            if record.dataset and (record.json or {}).get(PENDING) and OURS not in (record.json or {})
-        }
-        datasets = work.catalog.datasets([one.dataset for one in flagged.values() if one.dataset])
-        changed = {one.id: one.changed_at for one in datasets.values()}
-        locked |= {
-            record.id
-            for record in flagged.values()
-            if record.dataset in changed and not _stuck(changed[record.dataset])
-        }
-    return locked
+    return {record for some in by_hundred(records) for record in _locked(work, work.catalog.records(some))}
 
 
-def _stuck(changed_at: datetime) -> bool:
+def _locked(work: Work, records: Mapping[UUID, FileRecord]) -> set[UUID]:
+    flagged = [
+        record
+        for record in records.values()
+        if record.dataset and (record.json or {}).get(PENDING) and OURS not in (record.json or {})
+    ]
+    datasets = work.catalog.datasets([one.dataset for one in flagged if one.dataset]) if flagged else {}
+    now = work.ledger.moment()
+    return {
+        record.id
+        for record in flagged
+        if record.dataset in datasets and not _stuck(datasets[record.dataset].changed_at, now)
+    }
+
+
+def _stuck(changed_at: datetime, now: datetime) -> bool:
     """Whether a naive server time lies more than 7 days back in every time zone."""
-    now = datetime.now(UTC).replace(tzinfo=None)
-    return now - changed_at > _STUCK_AFTER + _ZONES
+    return now.astimezone(UTC).replace(tzinfo=None) - changed_at > _STUCK_AFTER + _ZONES

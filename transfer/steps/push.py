@@ -75,9 +75,7 @@ def _adopt(work: BatchWork, fresh: Sequence[Fresh]) -> list[Item]:
 
 
 def _send(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
-    failures: list[Failure] = []
-    coexistence.set_pending(work, items)
-    waiting = list(items)
+    waiting, failures = coexistence.set_pending(work, items)
     for connection in range(_CONNECTIONS):
         attempt = work.lease.token if connection == 0 else secrets.token_hex(4)
         lost: list[Failure] = []

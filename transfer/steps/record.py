@@ -51,13 +51,16 @@ def _record(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
 def _announce(work: BatchWork, fresh: Sequence[Fresh]) -> tuple[list[Item], list[Failure]]:
     """PATCH what needs it; answers the items whose PATCH may have happened, and the refused ones."""
 
+    locks = coexistence.cleared(work, [found.item for found in fresh])
+
     def one(found: Fresh) -> Failure | None:
         try:
             work.ensure()
             if found.dataset.size != found.item.size:
                 work.catalog.set_size(found.item.uuid, found.item.size)
-            if not found.announced:
-                work.catalog.announce(found.item.record, True, **coexistence.cleared(work, found.item))
+            lock = locks.get(found.item.record, {})
+            if lock or not found.announced:
+                work.catalog.announce(found.item.record, True, **lock)
         except TransferError as error:
             return Failure(item=found.item, error=error)
         return None

@@ -140,6 +140,9 @@ def test_a_failed_login_over_the_wire_shows_no_secret(rig: Rig):
 
     told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert PASSWORD not in _without_this_file("".join(told.format()))
+    foreign = caught.value.__cause__
+    assert foreign is not None
+    assert foreign.__cause__ is foreign.__context__ is None  # their frames hold buffers with what we sent
 
 
 def test_logs_and_reprs_show_no_secret(rig: Rig, caplog: pytest.LogCaptureFixture):
