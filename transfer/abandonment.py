@@ -11,6 +11,7 @@ Not done here: nothing is removed from the store, and a file that changes later 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from transfer.aftermath import settle_central
 from transfer.catalog.base import Catalog
 from transfer.errors import LostRace, NothingFound
 from transfer.ledger.abandoning import close_abandoned, leased, open_item_rows
@@ -19,7 +20,6 @@ from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import datasets, items
 from transfer.model import Item, Lab
 from transfer.pulse import Pulse
-from transfer.runner import settle_central
 from transfer.steps.work import Work, by_hundred
 
 

@@ -9,29 +9,27 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 
 from transfer import journey, planning
+from transfer.aftermath import Aftermath
 from transfer.catalog.base import Catalog
-from transfer.errors import Cure, LostRace, TransferError, Unexpected
+from transfer.errors import LostRace, TransferError, Unexpected
 from transfer.ledger import endpoints
-from transfer.ledger.guarded import Move
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
-from transfer.model import Batch, Item, Lab, Route, Session
+from transfer.model import Batch, Lab, Route, Session
 from transfer.paths import TypeIndex
 from transfer.planning import Limits
 from transfer.pulse import Pulse
-from transfer.retries import Hold, Patience, TryAgain, decide
+from transfer.retries import Patience
 from transfer.status import Status
-from transfer.steps import coexistence
 from transfer.steps.visit import visit
-from transfer.steps.work import BatchWork, Failure, SessionWork, Work, by_hundred
+from transfer.steps.work import BatchWork, SessionWork
 from transfer.transports.base import StreamingTransport
-from transfer.verdicts import Comparison, compare
 
 log = structlog.get_logger()
 
@@ -113,7 +111,7 @@ class Runner:
                 sleep=self.sleep,
             )
             failures = visit(work, session)
-            self._settle(work, failures)
+            self._aftermath.settle(work, failures)
         endpoints.went_well(self.ledger, endpoints.ALYX)
         log.info("session_visited", failures=len(failures))
 
@@ -136,7 +134,7 @@ class Runner:
                     raise RuntimeError(f"batch {batch.id} did not move: {standing[:3]}")
                 before = standing
                 run, items = step
-                self._settle(work, run(work, items))
+                self._aftermath.settle(work, run(work, items))
                 log.info("step_done", step=run.__name__, files=len(items))
         self.ledger.went_well(lease)
         endpoints.went_well(self.ledger, batch.target)
@@ -156,129 +154,24 @@ class Runner:
             log.warning("lease_lost", because=lost.sentence)
             return
         except TransferError as error:
-            self._whole(lease, error)
+            self._aftermath.whole(lease, error)
         except Exception as error:
             log.exception("defect")
-            self._whole(lease, _unexpected(error))
+            self._aftermath.whole(lease, _unexpected(error))
         except KeyboardInterrupt:
             self.ledger.release(lease)
             raise
         self.ledger.release(lease)
 
-    # ---- decide and write down
-
-    def _settle(self, work: Work, failures: Sequence[Failure]) -> None:
-        """Write down what a step could not do."""
-        if not failures:
-            return
-        failures = self._move_back(work, failures)
-        again: list[tuple[Failure, TryAgain]] = []
-        held: list[tuple[Failure, str]] = []
-        now = self.ledger.moment()
-        for failure in failures:
-            match self._decide(failure.error, failure.item.tries + failure.burn):
-                case TryAgain() as later:
-                    at = replace(later, at=now) if failure.back_to is Status.DISCOVERED else later
-                    again.append((failure, at))
-                case Hold(because):
-                    held.append((failure, because))
-        self._hold(work, held)
-        with self.ledger.guarded(work.lease) as tx:
-            for failure, later in again:
-                tx.postpone([(failure.item, failure.error)], at=later.at, burn=failure.burn)
-        for session in {f.item.session for f in failures if f.back_to is Status.DISCOVERED}:
-            self.ledger.make_due(session)
-        for error in {
-            f.error.code: f.error for f in failures if journey.consequence(f.error).endpoint
-        }.values():
-            self._keep_back(work.lab, error)
-        for failure in failures:
-            log.warning(
-                "file_failed", item=failure.item.id, code=failure.error.code, because=failure.error.sentence
-            )
-
-    def _decide(self, error: TransferError, tries: int) -> TryAgain | Hold:
-        return decide(
-            error, tries=tries, patience=self.patience, now=self.ledger.moment(), chance=self.chance()
+    @property
+    def _aftermath(self) -> Aftermath:
+        return Aftermath(
+            ledger=self.ledger,
+            catalog=self.catalog,
+            labs=self.labs,
+            patience=self.patience,
+            chance=self.chance,
         )
-
-    def _move_back(self, work: Work, failures: Sequence[Failure]) -> list[Failure]:
-        """Write the fact that still holds where it is less than the item had."""
-        back = [f for f in failures if f.back_to is not None and f.back_to is not f.item.status]
-        if not back:
-            return list(failures)
-        with self.ledger.guarded(work.lease) as tx:
-            tx.move(
-                [
-                    Move(item=f.item, became=f.back_to, why=f.error.sentence)
-                    for f in back
-                    if f.back_to is not None
-                ]
-            )
-        return [
-            replace(f, item=replace(f.item, status=f.back_to, proof=None)) if f.back_to is not None else f
-            for f in failures
-        ]
-
-    def _hold(self, work: Work, held: Sequence[tuple[Failure, str]]) -> None:
-        """Put items in a person's hands, after their central records were read and, if wrong, withdrawn."""
-        for some in by_hundred(held):
-            items = [failure.item for failure, _ in some]
-            try:
-                settle_central(work, items)
-            except TransferError as error:
-                if error.cure is Cure.PERSON:
-                    raise
-                at = self._decide(error, 1)
-                assert isinstance(at, TryAgain)
-                with self.ledger.guarded(work.lease) as tx:
-                    tx.postpone([(item, error) for item in items], at=at.at, burn=0)
-                continue
-            with self.ledger.guarded(work.lease) as tx:
-                for failure, because in some:
-                    tx.hold([(failure.item, failure.error)], because=because)
-
-    def _whole(self, lease: Lease, error: TransferError) -> None:
-        """A step failed as a whole: postpone, pause the endpoint, or hold."""
-        log.warning("work_failed", code=error.code, because=error.sentence)
-        try:
-            self._write_whole(lease, error)
-        except TransferError as lost:
-            log.warning("lease_lost", because=lost.sentence)
-
-    def _write_whole(self, lease: Lease, error: TransferError) -> None:
-        reach = journey.consequence(error)
-        decision = self._decide(error, self.ledger.tries(lease) + 1)
-        lab = self._lab_of(lease)
-        if reach.endpoint:
-            self._keep_back(lab, error)
-        if isinstance(decision, TryAgain):
-            self.ledger.postpone(lease, at=decision.at, error=error)
-        elif reach.pause:
-            self.ledger.postpone(lease, at=self.ledger.moment(), error=error)
-        elif lease.kind == "session":
-            self.ledger.hold_session(lease, error, because=decision.because)
-        else:
-            work = Work(ledger=self.ledger, lease=lease, lab=lab, catalog=self.catalog)
-            due = self.ledger.due_items(int(lease.subject))
-            self._hold(work, [(Failure(item=item, error=error), decision.because) for item in due])
-
-    def _keep_back(self, lab: Lab, error: TransferError) -> None:
-        """Keep the failed endpoint's work back until it may have recovered, or until a person resumes it."""
-        name = (
-            endpoints.ALYX
-            if journey.is_alyx(error)
-            else lab.repository
-            if journey.is_source(error)
-            else lab.store
-        )
-        if journey.consequence(error).pause:
-            endpoints.pause(self.ledger, name, by="alyx-transfer", reason=error.sentence)
-            return
-        state = endpoints.state(self.ledger, name)
-        decision = self._decide(error, (state.failures if state else 0) + 1)
-        assert isinstance(decision, TryAgain), "a failure of an endpoint that time cures is never given up"
-        endpoints.failed(self.ledger, name, error, retry_at=decision.at)
 
     # ---- small questions
 
@@ -295,9 +188,6 @@ class Runner:
 
     def _lab(self, repository: str) -> Lab:
         return next(lab for lab in self.labs if lab.repository == repository)
-
-    def _lab_of(self, lease: Lease) -> Lab:
-        return self._lab(self.ledger.source_of(lease))
 
 
 class _Beating:
@@ -318,25 +208,6 @@ class _Beating:
         self._pulse.moved(count)
         if self._watcher:
             self._watcher(count)
-
-
-def settle_central(work: Work, items: Sequence[Item]) -> None:
-    """Read the central records of items that are about to be closed or held; withdraw what is not proved.
-
-    An item is closed or held only after this: a worker may have died between its PATCH and its read-back.
-    """
-    known = work.catalog.datasets([item.uuid for item in items if item.dataset_uuid])
-    for item in items:
-        dataset = known.get(item.dataset_uuid) if item.dataset_uuid else None
-        record = dataset.record(item.target) if dataset else None
-        if dataset is None or record is None or not record.exists:
-            continue
-        ours = item.status is Status.PUBLISHED and compare(dataset.md5, item.md5) is Comparison.EQUAL
-        standing = compare(dataset.md5, item.stored_md5) is Comparison.EQUAL
-        if not ours and not standing:
-            work.ensure()
-            work.catalog.announce(record.id, False)
-    coexistence.clear(work, items)
 
 
 def _unexpected(error: Exception) -> TransferError:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from transfer import planning
-from transfer.ledger import Lease, Ledger
+from transfer.ledger import Lease, Ledger, open_ledger
 from transfer.ledger.guarded import Move
 from transfer.ledger.intake import Known, Look, discovered, finish_session, registered
 from transfer.ledger.rows import ITEMS, item
@@ -152,6 +152,24 @@ def step(one: Item, there: Status) -> Move:
     partials = {Status.SENT: f".{one.uuid}.{'0' * 8}.part", Status.VERIFIED: one.partial}
     proof = Proof.READ_BACK if there in (Status.VERIFIED, Status.PUBLISHED, Status.RECORDED) else None
     return Move(item=one, became=there, partial=partials.get(there), proof=proof)
+
+
+def who_is_it(url: str) -> tuple[str, int]:
+    """What another process does that starts: open the ledger, making it where there is none."""
+    ledger = open_ledger(url)
+    uuid, epoch = ledger.identity()
+    ledger.engine.dispose()
+    return str(uuid), epoch
+
+
+def claim_all(url: str) -> list[int]:
+    """What another process does that works: claim sessions until none is left."""
+    ledger = open_ledger(url)
+    got = []
+    while claimed := ledger.claim_session(60):
+        got.append(claimed[1].id)
+    ledger.engine.dispose()
+    return got
 
 
 on_both = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from tests.world import STORE, World, world
+from tests.world import World, world
 from transfer.abandonment import abandon
 from transfer.errors import LostRace, NothingFound, StoreDenied, TransferError
 from transfer.ledger.tables import datasets, events
@@ -131,5 +131,4 @@ def test_a_lab_that_is_not_configured_is_refused(box: World, runner: Runner) -> 
     with pytest.raises(NothingFound, match="no lab of the config"):
         abandon(runner.ledger, runner.catalog, [], [1], why="x")
 
-    assert STORE
     assert box.facts() == {"alf/probe00/spikes.times.npy": "planned"}

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from tests.ledger.lab import NOON, Clock, World, on_both, step
+from tests.ledger.lab import NOON, Clock, World, claim_all, on_both, step
 from transfer.errors import LostRace
-from transfer.ledger import Lease, Ledger, leases, open_ledger
+from transfer.ledger import Lease, Ledger, leases
 from transfer.ledger.tables import batches, events, items, sessions
 from transfer.status import Status
 
@@ -40,17 +40,8 @@ def test_every_session_is_claimed_once_by_four_processes(
     """Each of 40 sessions is got by exactly one of four processes that claim until nothing is left."""
     wanted = {world.session(number) for number in range(1, 41)}
     world.ledger.engine.dispose()
-    got = [one for some in four_processes.map(_claim_all, [database_url] * 4) for one in some]
+    got = [one for some in four_processes.map(claim_all, [database_url] * 4) for one in some]
     assert sorted(got) == sorted(wanted)
-
-
-def _claim_all(url: str) -> list[int]:
-    ledger = open_ledger(url)
-    got = []
-    while claimed := ledger.claim_session(60):
-        got.append(claimed[1].id)
-    ledger.engine.dispose()
-    return got
 
 
 def test_every_claim_draws_a_token_of_its_own(world: World) -> None:

@@ -11,7 +11,7 @@ from alembic import command
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
-from tests.ledger.lab import NOON, on_both
+from tests.ledger.lab import NOON, on_both, who_is_it
 from transfer.errors import LedgerSchema, LedgerUnavailable
 from transfer.ledger import open_ledger, schema
 from transfer.ledger.engine import open_engine
@@ -80,17 +80,17 @@ def _bare(condition: str) -> str:
     return condition
 
 
-@on_both
-def test_a_ledger_of_a_newer_version_is_refused_with_a_sentence(engine: Engine) -> None:
-    with engine.begin() as connection:
+def test_a_ledger_of_a_newer_version_is_refused_with_a_sentence(empty: Engine) -> None:
+    schema.migrate(empty)
+    with empty.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(
         LedgerSchema, match=r"a newer alyx-transfer made this ledger \(schema 9999\)"
     ) as refused:
-        schema.migrate(engine)
+        schema.migrate(empty)
     assert "Use the version of alyx-transfer that wrote this ledger" in refused.value.sentence
     with pytest.raises(LedgerSchema, match="has schema 9999"):
-        schema.check(engine)
+        schema.check(empty)
 
 
 @pytest.mark.parametrize("name", sorted(metadata.tables))
@@ -130,15 +130,8 @@ def test_four_processes_may_open_a_new_ledger_at_once(
     empty_url: str, four_processes: ProcessPoolExecutor
 ) -> None:
     """One makes the tables, the others wait; all of them see one ledger."""
-    seen = list(four_processes.map(_open, [empty_url] * 4))
+    seen = list(four_processes.map(who_is_it, [empty_url] * 4))
     assert len(set(seen)) == 1
-
-
-def _open(url: str) -> tuple[str, int]:
-    ledger = open_ledger(url)
-    uuid, epoch = ledger.identity()
-    ledger.engine.dispose()
-    return str(uuid), epoch
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:

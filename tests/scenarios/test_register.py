@@ -11,8 +11,10 @@ import pytest
 from tests.client import other_client
 from tests.world import LAB, LAB_SERVER, STORE, World, md5, world
 from transfer.catalog.base import Registered, Registration
+from transfer.ledger import actions
 from transfer.runner import Runner
-from transfer.steps import register as registering
+from transfer.steps import discover as discovering
+from transfer.steps.scan import scan
 
 SESSION = "KS023/2019-12-10/001"
 NAME = "alf/spikes.times.npy"
@@ -295,14 +297,13 @@ def test_a_type_alyx_forgot_stops_only_its_own_file(box: World) -> None:
     """Our table of types is ten minutes old; Alyx refuses the file, the 119 others are registered."""
     session = box.session()
     many(box, session, 119)
-    kind = box.alyx.add_dataset_type("novel.thing", "novel.thing*.npy")
+    box.alyx.add_dataset_type("novel.thing", "novel.thing*.npy")
     box.write(session, "alf/novel.thing.npy", OURS)
     runner = box.runner()
     runner.types()  # we know it
     with other_client(box) as other:
         other.patch("dataset-types", "novel.thing", filename_pattern="gone*.npy")
         visit(box, runner, session)
-    assert kind
     facts = box.facts()
     assert facts.pop("alf/novel.thing.npy") == "alyx-refused"
     assert "No dataset type found" in box.reason("alf/novel.thing.npy")
@@ -420,8 +421,6 @@ def test_a_lab_without_the_store_is_held_with_what_to_do(box: World) -> None:
 
 
 def release(box: World, runner: Runner) -> None:
-    from transfer.ledger import actions
-
     assert actions.release_all(runner.ledger)
 
 
@@ -435,8 +434,6 @@ def test_an_unpadded_session_number_is_held_before_anything_is_registered(box: W
     box.alyx.add_session("KS023", "2019-12-10", int(number))
     box.write(folder, NAME, OURS)
     runner = box.runner()
-    from transfer.steps.scan import scan
-
     for _ in range(2):
         scan(runner.ledger, runner.catalog, box.lab)
     box.settle(runner)
@@ -530,9 +527,6 @@ def test_a_file_that_is_changing_is_not_registered_by_its_old_hash(
     assert box.facts() == {NAME: "discovered"}
 
     file.write_bytes(OURS + b" and")
-    real = registering.register
-    from transfer.steps import discover as discovering
-
     hash_file = discovering.digest_file
 
     def growing(path: Path, **options: Any) -> Any:
@@ -541,6 +535,5 @@ def test_a_file_that_is_changing_is_not_registered_by_its_old_hash(
         return seen
 
     monkeypatch.setattr(discovering, "digest_file", growing)
-    assert real is registering.register
     assert visit(box, runner, session) == 0
     assert box.facts() == {NAME: "discovered"}

@@ -46,6 +46,7 @@ STOPS = (
 )
 
 comes = st.tuples(st.just("come"), st.integers(0, 2), st.integers(0, len(STOPS) - 1))
+ambushes = st.tuples(st.just("ambush"), st.integers(0, 2), st.integers(0, 2 * len(STOPS) - 1))
 goes = st.tuples(st.just("go"), st.integers(0, 2), st.integers(1, 60))
 dies = st.tuples(st.just("die"), st.integers(0, 2), st.just(0))
 lapses = st.tuples(st.just("lapse"), st.just(0), st.just(0))
@@ -55,9 +56,7 @@ registers = st.tuples(st.just("register"), st.integers(0, 1), st.just(0))
 
 calm = st.lists(st.one_of(goes, goes, goes, comes, comes, dies, lapses, scans), min_size=5, max_size=30)
 wild = st.lists(
-    st.one_of(
-        goes, goes, goes, comes, comes, comes, dies, lapses, scans, replaces, replaces, registers, registers
-    ),
+    st.one_of(goes, goes, goes, comes, ambushes, ambushes, dies, lapses, scans, replaces, registers),
     min_size=5,
     max_size=30,
 )
@@ -98,13 +97,23 @@ class Storm:
             self.look()
 
     def come(self, which: int, stop: int) -> None:
-        """Go on until the actor stands at a place of that name, or has nothing more to do."""
+        """Go on until the actor stands at a place of that name, or finds nothing to do."""
         actor = self.actors[which]
-        for _ in range(400):
-            if actor.go() in ("idle", STOPS[stop]):
-                break
+        found_work = True
+        for _ in range(600):
+            was_idle = actor.idle
+            where = actor.go()
             self.look()
-        self.look()
+            if where == STOPS[stop] or (where == "idle" and was_idle and not found_work):
+                return
+            found_work = where != "idle"
+
+    def ambush(self, which: int, choice: int) -> None:
+        """The other tool replaces and registers a file just when the actor stands there."""
+        stop, file = divmod(choice, 2)
+        self.come(which, stop)
+        self.replace(file, choice % 4)
+        self.register(file, 0)
 
     def die(self, which: int, _amount: int) -> None:
         if not self.actors[which].idle:

@@ -1,0 +1,180 @@
+"""What a failure means: decided by `retries`, spread as far as it reaches, and written down.
+
+A file's failure becomes a `not_before` or a hold; one that reaches an endpoint keeps the endpoint's work back
+until it may have recovered, or pauses it when only a person can help.  Nothing is closed or held before its
+central record was read and, if it announces what is not proved, withdrawn.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from transfer import journey
+from transfer.catalog.base import Catalog
+from transfer.errors import Cure, TransferError
+from transfer.ledger import endpoints
+from transfer.ledger.guarded import Move
+from transfer.ledger.leases import Lease
+from transfer.ledger.ledger import Ledger
+from transfer.model import Item, Lab
+from transfer.retries import Hold, Patience, TryAgain, decide
+from transfer.status import Status
+from transfer.steps import coexistence
+from transfer.steps.work import Failure, Work, by_hundred
+from transfer.verdicts import Comparison, compare
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aftermath:
+    """The deciding and writing down of failures, with what that needs."""
+
+    ledger: Ledger
+    catalog: Catalog
+    labs: Sequence[Lab]
+    patience: Patience
+    chance: Callable[[], float]
+
+    def settle(self, work: Work, failures: Sequence[Failure]) -> None:
+        """Write down what a step could not do."""
+        if not failures:
+            return
+        failures = self._move_back(work, failures)
+        again: list[tuple[Failure, datetime]] = []
+        held: list[tuple[Failure, str]] = []
+        now = self.ledger.moment()
+        for failure in failures:
+            match self._decide_file(failure, now):
+                case TryAgain(at):
+                    again.append((failure, now if failure.back_to is Status.DISCOVERED else at))
+                case Hold(because):
+                    held.append((failure, because))
+        self._hold(work, held)
+        with self.ledger.guarded(work.lease) as tx:
+            for failure, at in again:
+                tx.postpone([(failure.item, failure.error)], at=at, burn=failure.burn)
+        for session in {f.item.session for f in failures if f.back_to is Status.DISCOVERED}:
+            self.ledger.make_due(session)
+        for error in {
+            f.error.code: f.error for f in failures if journey.consequence(f.error).endpoint
+        }.values():
+            self._keep_back(work.lab, error)
+        for failure in failures:
+            log.warning(
+                "file_failed", item=failure.item.id, code=failure.error.code, because=failure.error.sentence
+            )
+
+    def _decide_file(self, failure: Failure, now: datetime) -> TryAgain | Hold:
+        """As for any failure; but what only pauses an endpoint is no reason to hold each of its files."""
+        if journey.consequence(failure.error).pause:
+            return TryAgain(now + self.patience.first_wait)
+        return self._decide(failure.error, failure.item.tries + failure.burn)
+
+    def _decide(self, error: TransferError, tries: int) -> TryAgain | Hold:
+        return decide(
+            error, tries=tries, patience=self.patience, now=self.ledger.moment(), chance=self.chance()
+        )
+
+    def _move_back(self, work: Work, failures: Sequence[Failure]) -> list[Failure]:
+        """Write the fact that still holds where it is less than the item had."""
+        back = [f for f in failures if f.back_to is not None and f.back_to is not f.item.status]
+        if not back:
+            return list(failures)
+        with self.ledger.guarded(work.lease) as tx:
+            tx.move(
+                [
+                    Move(item=f.item, became=f.back_to, why=f.error.sentence)
+                    for f in back
+                    if f.back_to is not None
+                ]
+            )
+        return [
+            replace(f, item=replace(f.item, status=f.back_to, proof=None)) if f.back_to is not None else f
+            for f in failures
+        ]
+
+    def _hold(self, work: Work, held: Sequence[tuple[Failure, str]]) -> None:
+        """Put items in a person's hands, after their central records were read and, if wrong, withdrawn."""
+        for some in by_hundred(held):
+            items = [failure.item for failure, _ in some]
+            try:
+                settle_central(work, items)
+            except TransferError as error:
+                if error.cure is Cure.PERSON:
+                    raise
+                at = self._decide(error, 1)
+                assert isinstance(at, TryAgain)
+                with self.ledger.guarded(work.lease) as tx:
+                    tx.postpone([(item, error) for item in items], at=at.at, burn=0)
+                continue
+            with self.ledger.guarded(work.lease) as tx:
+                for failure, because in some:
+                    tx.hold([(failure.item, failure.error)], because=because)
+
+    def whole(self, lease: Lease, error: TransferError) -> None:
+        """A step failed as a whole: postpone, pause the endpoint, or hold."""
+        log.warning("work_failed", code=error.code, because=error.sentence)
+        try:
+            self._write_whole(lease, error)
+        except TransferError as lost:
+            log.warning("lease_lost", because=lost.sentence)
+
+    def _write_whole(self, lease: Lease, error: TransferError) -> None:
+        reach = journey.consequence(error)
+        decision = self._decide(error, self.ledger.tries(lease) + 1)
+        lab = self._lab_of(lease)
+        if reach.endpoint:
+            self._keep_back(lab, error)
+        if isinstance(decision, TryAgain):
+            self.ledger.postpone(lease, at=decision.at, error=error)
+        elif reach.pause:
+            self.ledger.postpone(lease, at=self.ledger.moment(), error=error)
+        elif lease.kind == "session":
+            self.ledger.hold_session(lease, error, because=decision.because)
+        else:
+            work = Work(ledger=self.ledger, lease=lease, lab=lab, catalog=self.catalog)
+            due = self.ledger.due_items(int(lease.subject))
+            self._hold(work, [(Failure(item=item, error=error), decision.because) for item in due])
+
+    def _keep_back(self, lab: Lab, error: TransferError) -> None:
+        """Keep the failed endpoint's work back until it may have recovered, or until a person resumes it."""
+        name = (
+            endpoints.ALYX
+            if journey.is_alyx(error)
+            else lab.repository
+            if journey.is_source(error)
+            else lab.store
+        )
+        if journey.consequence(error).pause:
+            endpoints.pause(self.ledger, name, by="alyx-transfer", reason=error.sentence)
+            return
+        state = endpoints.state(self.ledger, name)
+        decision = self._decide(error, (state.failures if state else 0) + 1)
+        assert isinstance(decision, TryAgain), "a failure of an endpoint that time cures is never given up"
+        endpoints.failed(self.ledger, name, error, retry_at=decision.at)
+
+    def _lab_of(self, lease: Lease) -> Lab:
+        source = self.ledger.source_of(lease)
+        return next(lab for lab in self.labs if lab.repository == source)
+
+
+def settle_central(work: Work, items: Sequence[Item]) -> None:
+    """Read the central records of items that are about to be closed or held; withdraw what is not proved.
+
+    An item is closed or held only after this: a worker may have died between its PATCH and its read-back.
+    """
+    known = work.catalog.datasets([item.uuid for item in items if item.dataset_uuid])
+    for item in items:
+        dataset = known.get(item.dataset_uuid) if item.dataset_uuid else None
+        record = dataset.record(item.target) if dataset else None
+        if dataset is None or record is None or not record.exists:
+            continue
+        ours = item.status is Status.PUBLISHED and compare(dataset.md5, item.md5) is Comparison.EQUAL
+        standing = compare(dataset.md5, item.stored_md5) is Comparison.EQUAL
+        if not ours and not standing:
+            work.ensure()
+            work.catalog.announce(record.id, False)
+    coexistence.clear(work, items)
