@@ -34,7 +34,7 @@ def explain_piece(piece: Piece) -> Explanation:
         if endpoint.paused_by is not None:
             return _paused(piece, endpoint)
     back = [(one.retry_at, one.name) for one in piece.endpoints if one.retry_at is not None]
-    at, name = min(back, default=(piece.now, ""))
+    at, name = max(back, default=(piece.now, ""))
     if at > piece.now and at >= due:
         return _away(piece, name, at)
     return _later(piece, due) if due > piece.now else _queued(piece, due)

@@ -40,6 +40,7 @@ from transfer.steps.work import Failure, SessionWork
 
 _STILL_CHANGING_AFTER = timedelta(hours=24)
 _LONGEST = 1000  # characters of a path below the root, as Alyx counts them
+_LONGEST_NAME = 255 - 37  # bytes: the store's name carries a dot and the dataset's uuid besides
 _SOON = timedelta(minutes=1)
 _LATER = timedelta(minutes=15)
 _UNREADABLE = f"[{SourceUnreadable.code}]"
@@ -119,6 +120,8 @@ def _nameable(path: PurePosixPath) -> TransferError | None:
     """Why the name cannot even be written down in the ledger or in Alyx."""
     if len(str(path)) > _LONGEST:
         return NameRefused(f"the path has more than {_LONGEST} characters", to=_shown(path))
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        return NameRefused("with a dataset's uuid in it the name has more than 255 bytes", to=path.name)
     if _shown(path) != path:
         return NameRefused("the name is no UTF-8", to=_shown(path))
     return None
