@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from cli import abandon, doctor, failures, holds, init, output, report, status, why
+from cli import abandon, demo, doctor, failures, holds, init, output, report, status, why
 from cli.failures import Exit
 from cli.invocation import Invocation
 from transfer.errors import TransferError, Unexpected
 
-_COMMANDS = (init, doctor, status, report, why, holds, abandon)
+_COMMANDS = (init, doctor, status, report, why, holds, abandon, demo)
 
 
 def _version(asked: bool) -> None:

@@ -96,7 +96,10 @@ def page(
         yield ""
         yield "Files that Alyx cannot register stay on the lab machine:"
         yield from _first(
-            [f"  {row.session}: {row.files - row.troubles} files, for example {row.example}" for row in plain]
+            [
+                f"  {row.session}: {_files(row.files - row.troubles)}, for example {row.example}"
+                for row in plain
+            ]
         )
 
 
@@ -104,11 +107,11 @@ def _route(row: "RouteRow", now: datetime) -> Iterator[str]:
     yield ""
     yield f"{row.lab}: {row.source} -> {row.target}"
     yield (
-        f"  arrived  {row.day_files} files, {output.size(row.day_bytes)} in 24 h; "
-        f"{row.week_files} files, {output.size(row.week_bytes)} in 7 days"
+        f"  arrived  {_files(row.day_files)}, {output.size(row.day_bytes)} in 24 h; "
+        f"{_files(row.week_files)}, {output.size(row.week_bytes)} in 7 days"
     )
-    yield f"  waiting  {row.waiting_files} files, {output.size(row.waiting_bytes)}"
-    yield f"  held     {row.held_files} files, {output.size(row.held_bytes)}"
+    yield f"  waiting  {_files(row.waiting_files)}, {output.size(row.waiting_bytes)}"
+    yield f"  held     {_files(row.held_files)}, {output.size(row.held_bytes)}"
     if row.oldest_unsent is not None:
         yield f"  oldest   unsent for {output.age(row.oldest_unsent, now)}"
 
@@ -136,3 +139,7 @@ def _first(lines: Sequence[str]) -> Iterator[str]:
     yield from lines[:_SHOWN]
     if len(lines) > _SHOWN:
         yield f"  ... and {len(lines) - _SHOWN} more: alyx-transfer held"
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"

@@ -1,7 +1,7 @@
 """`alyx-transfer status`: where sessions and their files stand; with `--check` one line for a monitor."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,8 @@ from cli.failures import Exit
 if TYPE_CHECKING:
     from transfer.ledger.reports import Check, FileRow, SessionRow
 
+_SESSIONS = 100
+_FILES = 100_000
 _SPANS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 
 
@@ -37,7 +39,12 @@ def status(
         str | None, typer.Argument(help="A session's folder or the end of it; all sessions if left out.")
     ] = None,
     held: Annotated[bool, typer.Option("--held", help="Only what is held.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many rows at most.")] = 1000,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1_000_000, help=f"How many rows at most; {_SESSIONS} sessions, {_FILES} files."
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="One line for a monitor; exit code 1 if somebody must look.")
     ] = False,
@@ -58,10 +65,11 @@ def status(
             _say_check(outcome, oldest, as_json=as_json)
             raise typer.Exit(Exit.FINE if outcome.fine else Exit.NOT_DONE)
         if session is None:
-            _show_sessions(reports.sessions(desk.ledger, held=held, limit=limit), as_json=as_json)
+            at_most = limit or _SESSIONS
+            _show_sessions(reports.sessions(desk.ledger, held=held, limit=at_most), at_most, as_json=as_json)
             return
         target = desk.find(session, "session")
-        rows = reports.files(desk.ledger, session=target.row, held=held or None, limit=limit)
+        rows = reports.files(desk.ledger, session=target.row, held=held or None, limit=limit or _FILES)
     if as_json:
         output.document([file_row(row) for row in rows])
     else:
@@ -104,7 +112,7 @@ def _remark(row: "FileRow") -> str | None:
 # ---- sessions
 
 
-def _show_sessions(rows: "Sequence[SessionRow]", *, as_json: bool) -> None:
+def _show_sessions(rows: "Sequence[SessionRow]", limit: int, *, as_json: bool) -> None:
     output.listing(
         [asdict(row) for row in rows],
         (
@@ -121,6 +129,8 @@ def _show_sessions(rows: "Sequence[SessionRow]", *, as_json: bool) -> None:
         as_json=as_json,
         empty="No sessions.",
     )
+    if len(rows) == limit and not as_json:
+        output.say(f"These are the newest {limit}; --limit shows more.")
 
 
 # ---- the monitor's line
@@ -139,7 +149,11 @@ def check_line(found: "Check", max_age: timedelta) -> str:
     if found.too_old:
         age = output.age(found.oldest_unsent, found.now)
         complaints.append(f"the oldest unsent file is {age} old, {output.duration(max_age)} are allowed")
-    complaints += [f"{count} {what} held" for what, count in _held_counts(found).items() if count]
+    complaints += [
+        f"{count} {what}{'' if count == 1 else 's'} held"
+        for what, count in (("file", found.held_files), ("session", found.held_sessions))
+        if count
+    ]
     if found.paused:
         complaints.append(f"paused: {', '.join(output.visible(name) for name in found.paused)}")
     if found.troubles:
@@ -150,8 +164,5 @@ def check_line(found: "Check", max_age: timedelta) -> str:
         return f"PROBLEM: {'; '.join(complaints)}. Look with: alyx-transfer report"
     if found.oldest_unsent is None:
         return "OK: nothing waits"
-    return f"OK: {found.waiting} files wait, the oldest for {output.age(found.oldest_unsent, found.now)}"
-
-
-def _held_counts(found: "Check") -> Mapping[str, int]:
-    return {"files": found.held_files, "sessions": found.held_sessions}
+    wait = "file waits" if found.waiting == 1 else "files wait"
+    return f"OK: {found.waiting} {wait}, the oldest for {output.age(found.oldest_unsent, found.now)}"

@@ -1,7 +1,7 @@
 """Rings the workers by a task's name, so that nobody who rings has to import them.
 
-A ring means "have a look" and carries one value, usually an id.  It is a courtesy: what is due stands in the
-ledger, and the workers' own sweep finds it within a minute.  So a broker that is down never fails the
+A ring means "have a look" and carries at most one value, usually an id.  It is a courtesy: what is due stands in
+the ledger, and the workers' own sweep finds it within a minute.  So a broker that is down never fails the
 caller; `reach` is for `alyx-transfer doctor`, which wants to know.  With `memory://` the ring is heard only
 inside this process.
 """
@@ -15,23 +15,38 @@ from transfer.errors import BrokerUnreachable
 if TYPE_CHECKING:
     from celery import Celery
 
+QUEUE = "alyx-transfer"
+"""Where rings wait; the workers listen to the same one."""
+
 _PATIENCE = 2  # seconds; whoever rings is a person at a prompt or a worker with better things to do
 
 
-def ring(broker_url: str, task_name: str, argument: str | int, *, queue: str | None = None) -> bool:
-    """Ask the workers to run `task_name(argument)`; False when the broker could not be reached.
-
-    `queue` is the lab machine's own queue, None for the default one.
-    """
+def ring(broker_url: str, task_name: str, *arguments: str | int, queue: str = QUEUE) -> bool:
+    """Ask the workers to run `task_name(*arguments)`; False when the broker could not be reached."""
     from kombu.exceptions import OperationalError
 
     try:
         _producer(broker_url).send_task(
-            task_name, args=[argument], queue=queue, retry=False, ignore_result=True
+            task_name, args=arguments, queue=queue, retry=False, ignore_result=True
         )
     except (OperationalError, OSError, KeyError, ImportError):
         return False
     return True
+
+
+def unheard(broker_url: str) -> int:
+    """How many rings wait in the queue; 0 when the broker does not tell."""
+    from kombu import Queue
+    from kombu.exceptions import OperationalError
+
+    line: Any
+    with _producer(broker_url).pool.acquire(block=True) as line:
+        try:
+            _connect(line)
+            told: Any = Queue(QUEUE, channel=line.default_channel).queue_declare(passive=True)
+            return int(told.message_count)
+        except (OperationalError, OSError, *line.connection_errors, *line.channel_errors):
+            return 0
 
 
 def reach(broker_url: str) -> None:
@@ -41,19 +56,28 @@ def reach(broker_url: str) -> None:
 
     try:
         with Connection(
-            broker_url, connect_timeout=_PATIENCE, transport_options=_options(broker_url)
+            address(broker_url), connect_timeout=_PATIENCE, transport_options=_options(broker_url)
         ) as line:
-            line.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=_PATIENCE)
+            _connect(line)
     except (OperationalError, OSError, KeyError, ImportError) as error:
         where = without_password(broker_url)
         raise BrokerUnreachable(f"no answer from the broker ({type(error).__name__})", to=where) from error
+
+
+def address(broker_url: str) -> str:
+    """The broker's URL as Celery likes it: it warns of a memory:// without a host, which it does not need."""
+    return "memory://localhost" if broker_url == "memory://" else broker_url
+
+
+def _connect(line: Any) -> None:
+    line.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=_PATIENCE)
 
 
 @lru_cache(maxsize=4)
 def _producer(broker_url: str) -> "Celery":
     from celery import Celery
 
-    app = Celery("alyx-transfer-doorbell", broker=broker_url, set_as_current=False)
+    app = Celery("alyx-transfer-doorbell", broker=address(broker_url), set_as_current=False)
     app.conf.update(
         broker_connection_timeout=_PATIENCE,
         broker_connection_retry=False,

@@ -98,4 +98,5 @@ def main() -> None:
     STAMP.write_text(json.dumps({"state": state, "extras": sorted(extras)}), "utf-8")
 
 
-main()
+if __name__ == "__main__":
+    main()

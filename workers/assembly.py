@@ -1,10 +1,11 @@
 """A worker process put together from the config."""
 
 from datetime import timedelta
+from functools import partial
 
 from celery import Celery
 
-from config import wiring
+from config import doorbell, wiring
 from config.sections import Settings
 from transfer.catalog.base import Catalog
 from transfer.ledger import Ledger
@@ -41,10 +42,11 @@ def worker_app(settings: Settings, *, ledger: Ledger, catalog: Catalog) -> tuple
     """An application with its tasks, and what they share."""
     app = beat_app(settings)
     runner = wiring.runner(settings, ledger=ledger, catalog=catalog)
-
-    def ring(task: str, one: int) -> None:
-        app.send_task(task, args=[one])
-
-    crew = Crew(rounds=wiring.rounds(settings, runner), every=every(settings), ring=ring)
+    crew = Crew(
+        rounds=wiring.rounds(settings, runner),
+        every=every(settings),
+        ring=partial(doorbell.ring, settings.broker.url),
+        unheard=partial(doorbell.unheard, settings.broker.url),
+    )
     add_tasks(app, crew)
     return app, crew

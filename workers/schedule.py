@@ -3,10 +3,11 @@
 Beat rings more often than a round is due; the ledger's `jobs` decide whether it is walked (see
 `transfer.rounds`).  So beats may be missed, doubled or late.  A round that was rung for exactly as often as
 it is due would be walked every second time only, because its interval begins when the last walk has ended.
+A beat that begins rings for everything at once: what was missed while it was away is made up now.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from transfer.model import Lab
@@ -16,6 +17,7 @@ from workers.crew import Every
 Row = tuple[str, timedelta, tuple[str, ...]]  # task, interval, arguments
 
 _LOOK_IN = timedelta(minutes=5)  # the longest a due round waits for its ring
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _RINGS = 5  # so often we ring within a round's interval, where that is short
 
 
@@ -36,7 +38,7 @@ def beat_schedule(
             "task": name,
             "schedule": interval.total_seconds(),
             "args": arguments,
-            "options": {"expires": 60},
+            "last_run_at": _LONG_AGO,
         }
         for name, interval, arguments in rows
     }

@@ -1,88 +1,98 @@
 """Running the worker and the beat: each alone for a fleet, or both in this process for one machine.
 
-Logging is set up by whoever starts us (`config.logs`); Celery leaves it alone.
+Both live in threads.  The main thread keeps the signals, so that a stop is the same everywhere and Celery
+installs no handlers of its own.  Logging is set up by whoever starts us (`config.logs`).
+
+Celery's beat waits for its broker as long as that takes; ours rings as everybody does (`config.doorbell`) and
+goes on when a ring is lost.
 """
 
+import os
+import signal
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from queue import Empty, SimpleQueue
+from threading import Thread
 
+import structlog
 from celery import Celery, signals
-from celery.beat import EmbeddedService, Scheduler
+from celery.beat import ScheduleEntry, Scheduler, Service
 from celery.exceptions import SecurityWarning
 
-from workers.tasks import SWEEP
+from config import doorbell
 
-_READY = 30  # seconds a worker has to begin
-_NAP = 1  # second: the longest sleep of beat, so the longest wait when it is stopped
+_READY = 30  # seconds a worker has to begin where its caller waits for it
+_LOOK = 1  # second between looks whether our threads still live, and the longest sleep of beat
+_AT_ONCE = 130  # exit code after a second signal, as a shell gives it for Ctrl-C
+
+log = structlog.get_logger()
 
 
 def run_worker(app: Celery, *, concurrency: int, embedded_beat: bool) -> None:
-    """Work until SIGTERM or Ctrl-C; what is in hand is finished first, what is not is in the ledger."""
-    beat = _beat(app) if embedded_beat else None
-    if beat is not None:
-        beat.start()
-    try:
-        _worker(app, concurrency).start()
-    finally:
-        if beat is not None:
-            beat.stop()
+    """Work until SIGTERM or Ctrl-C; what is in hand is finished first, what is not is in the ledger.
+
+    A second signal ends the process at once.  Raises RuntimeError if a thread of ours ended by itself.
+    """
+    with ExitStack() as started:
+        threads = [started.enter_context(_working(app, concurrency, threading.Event()))]
+        if embedded_beat:
+            threads.append(started.enter_context(_ringing(app)))
+        _until_told_to_stop(threads)
 
 
 def run_beat(app: Celery) -> None:
-    """Ring by the schedule until interrupted.  A second beat is harmless."""
-    service = _beat(app)
-    service.start()
-    with suppress(KeyboardInterrupt):
-        threading.Event().wait()
-    service.stop()
+    """Ring by the schedule until SIGTERM or Ctrl-C.  A second beat is harmless."""
+    with _ringing(app) as beat:
+        _until_told_to_stop([beat])
 
 
 @contextmanager
 def running(app: Celery, *, concurrency: int) -> Iterator[None]:
-    """Worker and beat in threads of this process while the `with` lasts."""
-    worker = _worker(app, concurrency)
-    beat = _beat(app)
-    thread = threading.Thread(target=worker.start, name="worker", daemon=True)
-    try:
-        _begin(thread)
-        beat.start()
-        app.send_task(SWEEP)
-        yield
-    finally:
-        if beat.is_alive():
-            beat.stop()
-        worker.stop()
-        thread.join(_READY)
+    """Worker and beat in threads of this process while the `with` lasts; begins when the worker listens.
 
-
-def _begin(worker: threading.Thread) -> None:
-    """Start the worker's thread and wait until it listens.  Raises RuntimeError if it does not."""
+    Raises RuntimeError if it does not.
+    """
     ready = threading.Event()
-
-    def announce(**_: object) -> None:
-        ready.set()
-
-    signals.worker_ready.connect(announce)
-    try:
-        worker.start()
+    with _working(app, concurrency, ready):
         if not ready.wait(_READY):
             raise RuntimeError(f"the worker did not begin within {_READY} s")
-    finally:
-        signals.worker_ready.disconnect(announce)
+        with _ringing(app):
+            yield
 
 
-@signals.setup_logging.connect
-def _leave_logging_alone(**_: object) -> None:
-    """Celery sets the root logger to its own level unless somebody answers this signal."""
+def _until_told_to_stop(threads: list[Thread]) -> None:
+    # A SimpleQueue, because its `put` may be called by a signal's handler at any moment; an Event may not.
+    told: SimpleQueue[int] = SimpleQueue()
+
+    def tell(which: int, _frame: object) -> None:
+        told.put(which)
+        for other in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(other, _end_at_once)
+
+    for which in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(which, tell)
+    while all(thread.is_alive() for thread in threads):
+        try:
+            log.info("stop_asked", signal=signal.Signals(told.get(timeout=_LOOK)).name)
+        except Empty:
+            continue
+        return
+    raise RuntimeError("the worker or the beat ended by itself: see the log above")
 
 
-def _worker(app: Celery, concurrency: int):  # type: ignore[no-untyped-def]
+def _end_at_once(_signal: int, _frame: object) -> None:
+    """The person is in a hurry: leases lapse by themselves, and the ledger knows the rest."""
+    os._exit(_AT_ONCE)
+
+
+@contextmanager
+def _working(app: Celery, concurrency: int, ready: threading.Event) -> Iterator[Thread]:
     with warnings.catch_warnings():
         # It warns root of pickled messages; ours are JSON, and some rigs run everything as root.
         warnings.simplefilter("ignore", SecurityWarning)
-        return app.Worker(
+        worker = app.Worker(
             pool="threads",
             concurrency=concurrency,
             without_heartbeat=True,
@@ -90,8 +100,42 @@ def _worker(app: Celery, concurrency: int):  # type: ignore[no-untyped-def]
             without_gossip=True,
             loglevel="WARNING",
             quiet=True,
+            ready_callback=lambda _consumer: ready.set(),
         )
+    thread = Thread(target=worker.start, name="worker", daemon=True)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        worker.stop()
+        thread.join()
 
 
-def _beat(app: Celery):  # type: ignore[no-untyped-def]
-    return EmbeddedService(app, thread=True, scheduler_cls=Scheduler, max_interval=_NAP)
+@contextmanager
+def _ringing(app: Celery) -> Iterator[Thread]:
+    beat = Service(app, max_interval=_LOOK, scheduler_cls=_Ringer)
+    thread = Thread(target=beat.start, name="beat", daemon=True)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        beat.stop()
+        thread.join()
+
+
+class _Ringer(Scheduler):
+    """Celery's schedule in memory, which rings with the doorbell's short patience."""
+
+    @property
+    def producer(self) -> None:  # type: ignore[override]
+        """None: to make one, Celery would wait here until the broker is back."""
+
+    def apply_entry(self, entry: ScheduleEntry, producer: None = None) -> None:  # type: ignore[override]
+        del producer
+        if not doorbell.ring(str(self.app.conf.broker_url), str(entry.task), *(entry.args or ())):
+            log.warning("ring_lost", task=entry.task)
+
+
+@signals.setup_logging.connect
+def _leave_logging_alone(**_: object) -> None:
+    """Celery sets the root logger to its own level unless somebody answers this signal."""

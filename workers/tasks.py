@@ -27,7 +27,8 @@ def add_tasks(app: Celery, crew: Crew) -> None:
     runner = crew.rounds.runner
 
     def task(name: str) -> Callable[[Callable[P, None]], object]:
-        return lambda run: app.task(name=name)(_calmly(run))
+        # Not shared: Celery would give this crew's tasks to every application of the process.
+        return lambda run: app.task(name=name, shared=False)(_calmly(run))
 
     @task(VISIT)
     def visit_session(session: int) -> None:
@@ -41,8 +42,9 @@ def add_tasks(app: Celery, crew: Crew) -> None:
     @task(SWEEP)
     def sweep() -> None:
         sessions, batches = crew.rounds.sweep()
-        crew.ring_all(MOVE, batches)
-        crew.ring_all(VISIT, sessions)
+        if not crew.busy():
+            crew.ring_all(MOVE, batches)
+            crew.ring_all(VISIT, sessions)
 
     @task(SCAN)
     def scan(lab: str) -> None:

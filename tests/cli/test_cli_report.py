@@ -33,13 +33,13 @@ def test_the_page_tells_what_arrived_what_waits_and_what_to_do(installed: Instal
     assert code == 0
     assert f"{LAB.name}: {LAB.repository} -> {LAB.store}" in out
     assert "arrived  2 files, 8.0 KiB in 24 h" in out
-    assert "waiting  1 files" in out
-    assert "held     1 files" in out
+    assert "waiting  1 file," in out
+    assert "held     1 file," in out
     assert "Held for a person: 3" in out
     assert f"{LAB.store} is paused by anne: The RAID is rebuilt. [alyx-transfer resume {LAB.store}]" in out
     assert UnknownSession.remedy in out
     assert f"{DENIED.sentence} [alyx-transfer release {place.item(sent).id}]" in out
-    assert "KS004/2026-03-04/001: 1 files, for example notes from the rig.txt" in out
+    assert "KS004/2026-03-04/001: 1 file, for example notes from the rig.txt" in out
 
 
 def test_the_page_for_programs(installed: Installed) -> None:

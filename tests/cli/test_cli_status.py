@@ -75,7 +75,7 @@ def test_the_check_is_one_line_and_zero_when_all_is_well(installed: Installed) -
     code, out, _ = installed.run("status", "--check")
 
     assert code == 0
-    assert out.startswith("OK: 1 files wait, the oldest for ")
+    assert out.startswith("OK: 1 file waits, the oldest for ")
     assert out.count("\n") == 1
 
 
@@ -85,7 +85,7 @@ def test_the_check_is_one_when_something_is_held(installed: Installed) -> None:
     code, out, _ = installed.run("status", "--check")
 
     assert code == 1
-    assert out.startswith("PROBLEM: 1 files held")
+    assert out.startswith("PROBLEM: 1 file held")
     assert out.count("\n") == 1
 
 

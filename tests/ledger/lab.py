@@ -1,6 +1,7 @@
 """A lab that exists only in the ledger's tests: what discover, register and the planner would write of it."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from uuid import UUID, uuid5
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from transfer import planning
 from transfer.ledger import Lease, Ledger, open_ledger
@@ -114,6 +115,28 @@ class World:
             with self.ledger.guarded(lease) as tx:
                 tx.move([step(one, there) for one in standing])
         return self.ledger.due_items(int(lease.subject))
+
+    def beside(
+        self, work: Callable[[], object], other: Callable[[], object], *, after: str = "items"
+    ) -> None:
+        """Run `work`; when it has first read the table `after`, let `other` run on another thread.
+
+        `other` ends at once where nothing keeps it, or waits for `work`'s transaction: half a second tells.
+        """
+        thread = threading.Thread(target=other)
+
+        def look_over(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+            first = thread.ident is None and threading.current_thread() is not thread
+            if first and f"FROM {after}" in statement:
+                thread.start()
+                thread.join(0.5)
+
+        event.listen(self.ledger.engine, "after_cursor_execute", look_over)
+        try:
+            work()
+        finally:
+            event.remove(self.ledger.engine, "after_cursor_execute", look_over)
+            thread.join()
 
     def items(self) -> list[Item]:
         with self.ledger.reading() as connection:

@@ -1,11 +1,9 @@
 """Guarded writes: only what the caller saw, only moves the journey has, each with its event."""
 
-import threading
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 
 from tests.ledger.lab import LAB, NOON, World, look, on_both, step
 from transfer.errors import SourceVanished, StoreRefused
@@ -125,6 +123,20 @@ def test_a_move_in_one_call_may_name_an_item_once_more_than_once(world: World) -
     ]
 
 
+def test_an_item_named_twice_in_one_move_is_a_defect(world: World) -> None:
+    """It could make one of the moves only, and would leave an event for both."""
+    lease = world.claim(world.planned("a"))
+    item = only(world.items())
+
+    def move() -> None:
+        with world.ledger.guarded(lease) as tx:
+            tx.move([step(item, Status.SENT), Move(item=item, became=Status.ABANDONED)])
+
+    with pytest.raises(AssertionError, match="item 1 is named twice"):
+        move()
+    assert only(world.items()).status is Status.PLANNED
+
+
 def test_postponing_burns_the_tries_it_says(world: World) -> None:
     batch = world.planned("a")
     lease = world.claim(batch)
@@ -175,24 +187,6 @@ def world_items(tx: Guarded, batch: int) -> list[Item]:
 # ---- two leases, one item: a session's visit and a batch's worker write at the same moment
 
 
-def beside(world: World, meanwhile: Callable[[], None], work: Callable[[], None]) -> None:
-    """Run `work`; between its first look at the items and its write, let `meanwhile` try to write too."""
-    other = threading.Thread(target=meanwhile)
-
-    def look_over(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
-        if other.ident is None and threading.current_thread() is not other and "FROM items" in statement:
-            other.start()
-            other.join(0.5)  # it ends (nothing keeps it) or waits (we keep the row): both are tried
-
-    engine = world.ledger.engine
-    event.listen(engine, "after_cursor_execute", look_over)
-    try:
-        work()
-    finally:
-        event.remove(engine, "after_cursor_execute", look_over)
-        other.join()
-
-
 @on_both
 def test_a_receipt_is_never_written_for_an_item_that_was_just_superseded(world: World) -> None:
     """The item's row is locked when it is looked at, so nobody closes it before the write."""
@@ -210,7 +204,7 @@ def test_a_receipt_is_never_written_for_an_item_that_was_just_superseded(world: 
         with world.ledger.guarded(lease) as tx:
             recorded(tx, [Arrival(item=item, read_back_at=NOON)])
 
-    beside(world, change, record)
+    world.beside(record, change)
     old, new = world.items()
     ends = [became for number, _, became in world.moves() if number == str(old.id)]
     with world.ledger.reading() as connection:
@@ -240,7 +234,7 @@ def test_a_superseded_item_was_not_recorded_in_the_same_moment(world: World) -> 
         with world.ledger.guarded(visit) as tx:
             discovered(tx, session, LAB, [look("alf/a.times.npy", "newer")])
 
-    beside(world, record, change)
+    world.beside(change, record)
     old, _ = world.items()
     with world.ledger.reading() as connection:
         kept = connection.scalars(select(receipts.c.item)).all()

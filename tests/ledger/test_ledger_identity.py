@@ -27,6 +27,31 @@ def test_a_ledger_is_the_same_for_everybody_from_the_first_question_on(ledger: L
 
 
 @on_both
+def test_two_that_find_no_identity_draw_one(world: World) -> None:
+    """Both have looked and found none before either writes."""
+    seen = []
+
+    def ask() -> None:
+        seen.append(world.ledger.identity())
+
+    world.beside(ask, ask, after="ledger")
+    assert seen[0] == seen[1]
+    with world.ledger.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(identity_row)) == 1
+
+
+@on_both
+def test_two_that_find_no_session_make_one(world: World) -> None:
+    seen = []
+
+    def see() -> None:
+        seen.append(world.session())
+
+    world.beside(see, see, after="sessions")
+    assert seen[0] == seen[1]
+
+
+@on_both
 def test_watermarks_are_kept_by_name_and_forgotten_by_none(ledger: Ledger) -> None:
     assert ledger.watermark("reconcile") is None
     ledger.set_watermark("reconcile", "2026-03-04T12:00:00")

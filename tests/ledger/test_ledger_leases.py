@@ -44,6 +44,17 @@ def test_every_session_is_claimed_once_by_four_processes(
     assert sorted(got) == sorted(wanted)
 
 
+@on_both
+def test_a_held_row_is_not_taken_even_by_one_that_did_not_look(world: World) -> None:
+    """`take` is right by itself, whatever its caller found before."""
+    batch = world.planned("a")
+    world.claim(batch)
+    late = Lease("batch", batch, seconds=60)
+    with world.ledger.writing() as connection:
+        assert not leases.take(connection, late, NOON)
+        assert leases.take(connection, late, NOON + timedelta(seconds=60))
+
+
 def test_every_claim_draws_a_token_of_its_own(world: World) -> None:
     batch = world.planned("a")
     tokens = set()

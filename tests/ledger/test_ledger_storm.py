@@ -68,7 +68,11 @@ class Storm(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        """Three files, registered; from here on anything may happen."""
         self.session = self.world.session()
+        self.world.visit(self.session, dict(zip(PATHS, "uvw", strict=True)))
+        self.world.plan(files=2)
+        self.answered.update({("discovered", "registered"): 3, ("registered", "planned"): 3})
 
     # ---- what happens
 
@@ -76,30 +80,37 @@ class Storm(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.clock.now += timedelta(seconds=seconds)
 
-    @rule(worker=WORKERS)
-    def claims_a_batch(self, worker: str) -> None:
-        claimed = self.ledger.claim_batch(60)
-        if claimed:
+    def lease_of(self, worker: str) -> Lease | None:
+        """The batch the worker holds, or believes to hold, else one that is due."""
+        if worker not in self.leases and (claimed := self.ledger.claim_batch(60)):
             self.leases[worker] = claimed[0]
+        return self.leases.get(worker)
 
-    @rule(worker=WORKERS)
-    def claims_the_session(self, worker: str) -> None:
-        self.ledger.make_due(self.session)
-        claimed = self.ledger.claim_session(60)
-        if claimed:
-            self.visits[worker] = claimed
+    def visit_of(self, worker: str) -> tuple[Lease, Session] | None:
+        if worker not in self.visits:
+            self.ledger.make_due(self.session)
+            if claimed := self.ledger.claim_session(60):
+                self.visits[worker] = claimed
+        return self.visits.get(worker)
+
+    def lost(self, worker: str, before: dict[int, tuple[Status, str | None]]) -> None:
+        """An overtaken worker has written nothing; it begins anew."""
+        assert self.standing() == before
+        self.leases.pop(worker, None)
+        self.visits.pop(worker, None)
 
     @rule(worker=WORKERS, contents=st.lists(st.sampled_from("uvw"), min_size=1, max_size=3))
     def discovers(self, worker: str, contents: list[str]) -> None:
-        if worker not in self.visits:
+        visit = self.visit_of(worker)
+        if visit is None:
             return
-        lease, session = self.visits[worker]
+        lease, session = visit
         before = self.standing()
         try:
             with self.ledger.guarded(lease) as tx:
                 discovered(tx, session, LAB, [look(*pair) for pair in zip(PATHS, contents, strict=False)])
         except LostRace:
-            assert self.standing() == before
+            self.lost(worker, before)
             return
         for number, (was, _) in before.items():
             if self.standing()[number][0] is Status.SUPERSEDED and was is not Status.SUPERSEDED:
@@ -108,14 +119,17 @@ class Storm(RuleBasedStateMachine):
 
     @rule(worker=WORKERS)
     def registers(self, worker: str) -> None:
-        if worker not in self.visits:
+        visit = self.visit_of(worker)
+        if visit is None:
             return
-        lease, session = self.visits[worker]
+        lease, session = visit
+        before = self.standing()
         found = self.ledger.session_items(session.id, Status.DISCOVERED)
         try:
             with self.ledger.guarded(lease) as tx:
                 moved = registered(tx, [known(one) for one in found])
         except LostRace:
+            self.lost(worker, before)
             return
         self.answered["discovered", "registered"] += len(moved)
 
@@ -131,7 +145,7 @@ class Storm(RuleBasedStateMachine):
     @rule(worker=WORKERS, which=st.integers(0, 5), there=st.sampled_from(Status), stale=st.booleans())
     def writes_a_fact(self, worker: str, which: int, there: Status, stale: bool) -> None:
         """Any fact about any item, seen now or claimed to stand elsewhere."""
-        lease = self.leases.get(worker)
+        lease = self.lease_of(worker)
         known_items = self.world.items()
         if lease is None or not known_items:
             return
@@ -146,7 +160,7 @@ class Storm(RuleBasedStateMachine):
                 else:
                     moved = tx.move([step(item, there)])
         except LostRace:
-            assert self.standing() == before
+            self.lost(worker, before)
             return
         except AssertionError:
             assert not may_move(item.status, there)
@@ -154,12 +168,13 @@ class Storm(RuleBasedStateMachine):
             return
         self.answered[item.status, there] += len(moved)
 
-    @rule(worker=WORKERS, steps=st.integers(1, 3))
+    @rule(worker=WORKERS, steps=st.integers(1, 4))
     def goes_on(self, worker: str, steps: int) -> None:
         """What a worker does most: the next step with whatever is due."""
-        lease = self.leases.get(worker)
+        lease = self.lease_of(worker)
         for _ in range(steps if lease else 0):
             assert lease is not None
+            before = self.standing()
             due = self.ledger.due_items(int(lease.subject))
             try:
                 with self.ledger.guarded(lease) as tx:
@@ -168,12 +183,13 @@ class Storm(RuleBasedStateMachine):
                     moved = recorded(tx, [Arrival(item=one, read_back_at=self.clock.now) for one in arrived])
                     moved += tx.move([step(one, there[one.id]) for one in due if one not in arrived])
             except LostRace:
+                self.lost(worker, before)
                 return
             self.answered.update((one.status, there[one.id]) for one in moved)
 
     @rule(worker=WORKERS, which=st.integers(0, 5), hold=st.booleans())
     def fails(self, worker: str, which: int, hold: bool) -> None:
-        lease = self.leases.get(worker)
+        lease = self.lease_of(worker)
         found = self.world.items()
         if lease is None or not found:
             return
@@ -186,7 +202,7 @@ class Storm(RuleBasedStateMachine):
                 else:
                     tx.postpone([(item, NO)], at=self.clock.now + timedelta(seconds=30))
         except LostRace:
-            assert self.standing() == before
+            self.lost(worker, before)
             return
         for number, (status, held) in self.standing().items():
             if held:
@@ -201,8 +217,9 @@ class Storm(RuleBasedStateMachine):
 
     @rule(worker=WORKERS)
     def gives_back(self, worker: str) -> None:
-        if worker in self.leases:
-            self.ledger.release(self.leases[worker])
+        for lease in (self.leases.pop(worker, None), self.visits.pop(worker, (None, None))[0]):
+            if lease is not None:
+                self.ledger.release(lease)
 
     # ---- what is always true
 
@@ -248,7 +265,7 @@ class Storm(RuleBasedStateMachine):
 @pytest.mark.timeout(100)
 class TestStorm(Storm.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(
-        max_examples=30,
+        max_examples=25,
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

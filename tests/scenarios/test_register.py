@@ -537,3 +537,130 @@ def test_a_file_that_is_changing_is_not_registered_by_its_old_hash(
     monkeypatch.setattr(discovering, "digest_file", growing)
     assert visit(box, runner, session) == 0
     assert box.facts() == {NAME: "discovered"}
+
+
+# ---- a lab whose files other tools register
+
+
+@pytest.fixture
+def listed(box: World) -> World:
+    box.lab = replace(box.lab, work="alyx")
+    return box
+
+
+def registered_elsewhere(box: World, **files: bytes) -> None:
+    with other_client(box) as other:
+        paths = {f"alf/spikes.{name}.npy": content for name, content in files.items()}
+        assert other.register(SESSION, paths, qc=["PASS"] * len(paths)).status_code == 201
+
+
+def test_in_a_lab_of_other_tools_nothing_is_ever_registered(listed: World) -> None:
+    """Only what Alyx lists is pushed, as it is; what else lies in the folder is left alone."""
+    session = listed.session()
+    listed.write(session, NAME, OURS)
+    listed.write(session, "alf/spikes.amps.npy", OURS)
+    registered_elsewhere(listed, times=OURS)
+    runner = listed.runner()
+    visit(listed, runner, session)
+    listed.settle(runner)
+    assert posts(listed) == 0
+    assert listed.alyx.requests.count("PATCH", "/files/<id>") == 1
+    assert listed.record(FILE)["exists"]
+    assert listed.dataset(FILE)["qc"] == "PASS"
+    assert [row.path for row in listed.rows("SELECT path FROM datasets")] == [NAME]
+    assert len(listed.stored_files()) == 1
+
+
+def test_in_such_a_lab_an_empty_hash_is_set(listed: World) -> None:
+    session = listed.session()
+    listed.write(session, NAME, OURS)
+    with other_client(listed) as other:
+        assert other.register(SESSION, {NAME: OURS}, hashes=[None]).status_code == 201
+    runner = listed.runner()
+    visit(listed, runner, session)
+    listed.settle(runner)
+    assert listed.dataset(FILE)["hash"] == md5(OURS)
+    assert listed.record(FILE)["exists"]
+    assert posts(listed) == 0
+
+
+def test_in_such_a_lab_a_file_that_is_not_alyxs_version_is_held(listed: World) -> None:
+    session = listed.session()
+    listed.write(session, NAME, OURS)
+    listed.write(session, "alf/spikes.amps.npy", OURS)
+    registered_elsewhere(listed, times=THEIRS, amps=OURS)
+    runner = listed.runner()
+    visit(listed, runner, session)
+    listed.settle(runner)
+    assert listed.facts() == {NAME: "registered-hash-differs"}
+    assert "register the lab's version or restore the registered one" in listed.reason(NAME)
+    assert listed.record(f"{SESSION}/alf/spikes.amps.npy")["exists"]
+    assert posts(listed) == 0
+
+
+def test_in_such_a_lab_a_missing_file_is_shown_as_a_trouble(listed: World) -> None:
+    session = listed.session()
+    listed.write(session, NAME, OURS)
+    registered_elsewhere(listed, times=OURS, amps=OURS)
+    runner = listed.runner()
+    visit(listed, runner, session)
+    listed.settle(runner)
+    assert listed.record(FILE)["exists"]
+    assert listed.facts() == {}
+    assert "[E-1002]" in listed.reason("alf/spikes.amps.npy")
+
+
+def test_a_path_from_alyx_that_is_not_the_datasets_own_is_never_followed(
+    listed: World, tmp_path: Path
+) -> None:
+    """It is shown with its reason; the file it points at is not read, let alone published."""
+    session = listed.session()
+    secret = listed.lab.root / "KS023" / "secret.spikes.npy"
+    listed.write(session, NAME, OURS)
+    listed.write(secret.parent, secret.name, b"not of this session")
+    registered_elsewhere(listed, times=OURS)
+    record = listed.record(FILE)["id"]
+    for wrong in ("KS023/secret.spikes.npy", f"{SESSION}/alf/../../../secret.spikes.npy"):
+        with other_client(listed) as other:
+            other.patch("files", record, relative_path=wrong)
+        runner = listed.runner()
+        visit(listed, runner, session)
+        listed.settle(runner)
+        assert "[E-3015]" in listed.reason(NAME)
+        assert listed.facts() == {}
+        assert listed.stored_files() == []
+
+
+def test_a_dotdot_dataset_from_alyx_is_never_followed(listed: World) -> None:
+    session = listed.session()
+    listed.write(listed.lab.root / "KS023", "spikes.times.npy", OURS)
+    listed.write(session, "alf/spikes.amps.npy", OURS)
+    path = "alf/../../../spikes.times.npy"
+    with other_client(listed) as other:
+        assert other.register(SESSION, {path: OURS, "alf/spikes.amps.npy": OURS}).status_code == 201
+    runner = listed.runner()
+    visit(listed, runner, session)
+    listed.settle(runner)
+    assert "[E-3015]" in listed.reason(path)
+    assert [file.name[:11] for file in listed.stored_files()] == ["spikes.amps"]
+
+
+def test_a_session_whose_only_files_changed_after_they_were_registered_elsewhere_goes_on_with_the_new_hash(
+    listed: World,
+) -> None:
+    """ibllib patched a file and registered it anew while ours was on its way: the new version arrives, once."""
+    session = listed.session()
+    file = listed.write(session, NAME, OURS)
+    registered_elsewhere(listed, times=OURS)
+    runner = listed.runner()
+    visit(listed, runner, session)
+    runner.plan()
+    file.write_bytes(THEIRS)
+    registered_elsewhere(listed, times=THEIRS)
+    for _ in range(3):
+        listed.settle(runner)
+        listed.clock.advance(61)
+    assert listed.stored(FILE).read_bytes() == THEIRS
+    assert listed.record(FILE)["exists"]
+    assert listed.lies() == []
+    assert posts(listed) == 1  # theirs

@@ -183,6 +183,8 @@ def test_a_thousand_sessions_that_have_not_changed_take_a_handful_of_queries(box
             (folder / "spikes.times.npy").write_bytes(OURS)
             os.utime(folder / "spikes.times.npy", (0, 0))
     runner = box.runner()
+    runner.ledger.engine.dispose()
+    event.listen(runner.ledger.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
     assert look(box, runner) == Scan(1000, 0)
     assert look(box, runner) == Scan(1000, 1000)
     box.alyx.requests.reset()

@@ -6,6 +6,7 @@ hash superseded it, a person abandoned it) is left alone and left out of the ans
 an event in the same transaction.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -126,6 +127,9 @@ class Guarded:
         """Write proved facts; answers the items that moved.  A move that `status.may_move` forbids is a defect."""
         ours = {item.id for item in self.still([move.item for move in moves])}
         moving = [move for move in moves if move.item.id in ours]
+        for number, times in Counter(move.item.id for move in moving).items():
+            if times > 1:
+                raise AssertionError(f"item {number} is named twice in one move")
         for move in moving:
             if not may_move(move.item.status, move.became):
                 raise AssertionError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select
 
+from transfer.ledger.endpoints import ALYX
 from transfer.ledger.leases import free
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import batches, copies, datasets, endpoints, hours, items, sessions
@@ -18,7 +19,6 @@ from transfer.status import Status
 
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
-_ALYX = "alyx"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,7 +184,7 @@ def _stuck_sessions(connection: Connection, now: datetime, before: datetime) -> 
         sessions.c.not_before < before,
         sessions.c.hold.is_(None),
         free(sessions, now),
-        ~kept_back(now, sessions.c.source, _ALYX),
+        ~kept_back(now, sessions.c.source, ALYX),
     )
 
 
@@ -195,7 +195,7 @@ def _stuck_files(connection: Connection, now: datetime, before: datetime) -> int
     untaken = and_(
         free(batches, now),
         or_(batches.c.not_before.is_(None), batches.c.not_before < before),
-        ~kept_back(now, batches.c.source, batches.c.target, _ALYX),
+        ~kept_back(now, batches.c.source, batches.c.target, ALYX),
     )
     query = (
         select(func.count())

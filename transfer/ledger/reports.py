@@ -24,6 +24,7 @@ from transfer.ledger.files import (
     files,
     troubles,
 )
+from transfer.ledger.guarded import chunks
 from transfer.ledger.health import Check, RouteRow, check, summary
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import copies, datasets, endpoints, items
@@ -146,11 +147,13 @@ def _sessions(
     query = query.order_by(session_table.c.date.desc(), session_table.c.id.desc()).limit(limit).offset(offset)
     with ledger.reading() as connection:
         found = connection.execute(query).all()
-        counts = {row.id: row for row in connection.execute(_counts([row.id for row in found]))}
+        counts: dict[int, Row[Any]] = {}
+        for ids in chunks([row.id for row in found]):
+            counts.update((row.id, row) for row in connection.execute(_counts(ids)))
     return [SessionRow(**row._mapping, **_counted(counts.get(row.id))) for row in found]
 
 
-def _counts(ids: list[int]) -> Select[Any]:
+def _counts(ids: Sequence[int]) -> Select[Any]:
     """The counts of these sessions' files, by session."""
     files = (
         file_query().where(datasets.c.session.in_(ids)).add_columns(datasets.c.session.label("of")).subquery()

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, and_, case, exists, func, or_, select
 
 from transfer.errors import NothingFound
 from transfer.ledger import reports
+from transfer.ledger.endpoints import ALYX
 from transfer.ledger.files import FileRow
 from transfer.ledger.finding import Target
 from transfer.ledger.health import kept_back
@@ -27,8 +28,6 @@ from transfer.progress import (
     explain_session,
 )
 from transfer.status import ENDS, JOURNEY, Status
-
-_ALYX = "alyx"
 
 
 def why(ledger: Ledger, target: Target) -> Explanation:
@@ -129,7 +128,7 @@ def _visit(connection: Connection, session: int, now: datetime) -> Visit:
         error_text=row.error_text,
         looked_at=row.looked_at,
         complete_at=row.complete_at,
-        endpoints=_endpoints(connection, (row.source, _ALYX)),
+        endpoints=_endpoints(connection, (row.source, ALYX)),
         ahead=_sessions_ahead(connection, row, now) if row.not_before and row.not_before <= now else 0,
     )
 
@@ -142,7 +141,7 @@ def _carriage(connection: Connection, batch: int, now: datetime) -> Carriage:
         cancel_at=row.cancel_at,
         lease=_lease(row, now),
         error_text=row.error_text,
-        endpoints=_endpoints(connection, (row.source, row.target, _ALYX)),
+        endpoints=_endpoints(connection, (row.source, row.target, ALYX)),
         ahead=_batches_ahead(connection, row, now),
     )
 
@@ -170,7 +169,7 @@ def _sessions_ahead(connection: Connection, row: Row[Any], now: datetime) -> int
             sessions.c.hold.is_(None),
             free(sessions, now),
             earlier,
-            ~kept_back(now, sessions.c.source, _ALYX),
+            ~kept_back(now, sessions.c.source, ALYX),
         )
     )
     return connection.scalar(query) or 0
@@ -198,7 +197,7 @@ def _batches_ahead(connection: Connection, row: Row[Any], now: datetime) -> int:
             batches.c.cancel_at.is_(None),
             before,
             due,
-            ~kept_back(now, batches.c.source, batches.c.target, _ALYX),
+            ~kept_back(now, batches.c.source, batches.c.target, ALYX),
         )
     )
     return connection.scalar(query) or 0

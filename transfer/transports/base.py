@@ -23,12 +23,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
+from transfer.digests import Algorithm
 from transfer.errors import TransferError
 
 Moved = Callable[[int], None]
-Algorithm = Literal["md5", "sha256"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

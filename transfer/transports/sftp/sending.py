@@ -80,8 +80,10 @@ class Sender:
             window.begin(protocol.EXTENDED, string(protocol.FSYNC), string(handle))
         window.begin(protocol.CLOSE, string(handle))
         conversation.patience(self._sync_timeout)
-        window.drain()
-        conversation.patience()
+        try:
+            window.drain()
+        finally:
+            conversation.patience()
 
     def _check(self, conversation: Conversation, place: bytes, upload: Upload) -> None:
         try:
