@@ -149,7 +149,7 @@ class Aftermath:
             else lab.store
         )
         if journey.consequence(error).pause:
-            endpoints.pause(self.ledger, name, by="alyx-transfer", reason=error.sentence)
+            endpoints.pause(self.ledger, name, by=endpoints.PROGRAM, reason=error.sentence, code=error.code)
             return
         state = endpoints.state(self.ledger, name)
         decision = self._decide(error, (state.failures if state else 0) + 1)

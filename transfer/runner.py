@@ -52,6 +52,7 @@ class Runner:
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
     on_moved: Callable[[int], None] | None = None
+    interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # where Ctrl-C may strike
 
     # ---- one piece of work each
 
@@ -149,19 +150,23 @@ class Runner:
     def _carefully(self, lease: Lease, run: Callable[[], None]) -> None:
         """Run under the lease; whatever goes wrong is written down, and the lease is given back."""
         try:
+            with self.interruptible():
+                self._written_down(lease, run)
+        except KeyboardInterrupt:
+            self.ledger.release(lease)
+            raise
+        self.ledger.release(lease)  # if it is still ours
+
+    def _written_down(self, lease: Lease, run: Callable[[], None]) -> None:
+        try:
             run()
         except LostRace as lost:
             log.warning("lease_lost", because=lost.sentence)
-            return
         except TransferError as error:
             self._aftermath.whole(lease, error)
         except Exception as error:
             log.exception("defect")
             self._aftermath.whole(lease, _unexpected(error))
-        except KeyboardInterrupt:
-            self.ledger.release(lease)
-            raise
-        self.ledger.release(lease)
 
     @property
     def _aftermath(self) -> Aftermath:

@@ -72,8 +72,9 @@ def test_a_second_worker_in_the_same_process_does_its_own_work() -> None:
     before = root.level, list(root.handlers)
     for _ in range(2):
         app, rounds = make_app("memory://"), Rung()
-        crew = Crew(rounds=cast(Rounds, rounds), every=EVERY, ring=lambda _task, _one: None)
+        crew = Crew(rounds=cast(Rounds, rounds), every=EVERY, ring=lambda _task, _one: True)
         tasks.add_tasks(app, crew)
         with running(app, concurrency=1):
+            app.send_task(tasks.SWEEP)
             assert rounds.swept.wait(20)
             assert (root.level, list(root.handlers)) == before

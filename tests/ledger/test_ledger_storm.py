@@ -187,6 +187,23 @@ class Storm(RuleBasedStateMachine):
                 return
             self.answered.update((one.status, there[one.id]) for one in moved)
 
+    @precondition(lambda self: self.held)
+    @rule(worker=WORKERS)
+    def tries_to_move_what_is_held(self, worker: str) -> None:
+        """A worker that had read the items before a person held them goes on with its next step."""
+        lease = self.lease_of(worker)
+        if lease is None:
+            return
+        before = self.standing()
+        held = [one for one in self.world.items() if one.id in self.held]
+        try:
+            with self.ledger.guarded(lease) as tx:
+                moved = tx.move([step(one, JOURNEY[JOURNEY.index(one.status) + 1]) for one in held])
+        except LostRace:
+            self.lost(worker, before)
+            return
+        assert moved == []
+
     @rule(worker=WORKERS, which=st.integers(0, 5), hold=st.booleans())
     def fails(self, worker: str, which: int, hold: bool) -> None:
         lease = self.lease_of(worker)

@@ -198,7 +198,7 @@ def test_what_a_worker_holds_or_an_endpoint_keeps_back_is_not_stuck(place: Place
     assert reports.check(place.ledger).stuck == 0
 
 
-def test_a_file_whose_session_nobody_will_visit_is_stuck(place: Place) -> None:
+def test_a_file_is_stuck_although_nobody_rang_for_its_session(place: Place) -> None:
     session = place.discovered()
     lease, row = place.claim(session)
     with place.ledger.guarded(lease) as tx:

@@ -13,6 +13,7 @@ from transfer.errors import CatalogUnreachable, NothingFound, StoreDenied, Store
 from transfer.ledger import actions, endpoints
 from transfer.ledger.abandoning import close_abandoned, leased, open_item_rows
 from transfer.ledger.finding import Target, find
+from transfer.ledger.intake import finish_session
 from transfer.ledger.why import file_facts, why
 from transfer.progress import (
     Carriage,
@@ -280,6 +281,21 @@ def test_the_place_in_the_queue_is_told(place: Place) -> None:
     third = place.at(Status.PLANNED, "KS003")
 
     assert "2 batches are before it" in why(place.ledger, place.file(third)).sentence
+
+
+def test_a_file_whose_session_nobody_rang_for_is_due_by_its_own_time(place: Place) -> None:
+    session = place.discovered()
+    lease, row = place.claim(session)
+    with place.ledger.guarded(lease) as tx:
+        finish_session(tx, row, look="0" * 32)
+        tx.postpone([(place.item(session), FULL)], at=NOON + timedelta(minutes=5))
+    place.ledger.release(lease)
+
+    told = why(place.ledger, place.file(session))
+    assert (told.owner, told.at) == (Owner.PROGRAM, NOON + timedelta(minutes=5))
+
+    place.clock.forward(minutes=5)
+    assert place.ledger.claim_session(60) is not None
 
 
 def test_a_file_nobody_takes_asks_for_a_worker(place: Place) -> None:

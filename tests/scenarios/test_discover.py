@@ -388,6 +388,38 @@ def test_a_file_that_is_gone_is_held_after_its_central_record_was_read(box: Worl
     assert box.record(FILE)["exists"]
 
 
+def test_a_file_that_is_gone_is_not_registered_by_the_hash_it_had(box: World, session: Path) -> None:
+    """Alyx was away at the first visit; by the second the file is gone.  Releasing it changes nothing of that."""
+    runner = box.runner()
+    box.alyx.faults.add("POST", "/register-file", drop=True)
+    visit(box, runner, session)
+    (session / NAME).unlink()
+    box.clock.advance(61)
+    box.settle(runner)
+    assert box.facts() == {NAME: "source-vanished"}
+    assert [row["name"] for row in box.alyx.datasets()] == ["spikes.amps.npy"]
+    actions.release_all(runner.ledger)
+    box.settle(runner)
+    assert box.facts() == {NAME: "source-vanished"}
+    assert len(box.alyx.datasets()) == 1
+
+
+def test_a_file_whose_bytes_arrived_needs_its_source_no_more(box: World, session: Path) -> None:
+    """Only the announcement was missing."""
+    runner = box.runner()
+    visit(box, runner, session)
+    runner.plan()
+    box.alyx.faults.add("PATCH", "/files", times=8, status=500, detail="away")
+    assert runner.advance_batch()
+    assert box.facts() == {NAME: "published", OTHER: "published"}
+    (session / NAME).unlink()
+    visit(box, runner, session)
+    assert box.facts()[NAME] == "published"
+    box.clock.advance(3600)
+    box.settle(runner)
+    assert box.record(FILE)["exists"]
+
+
 def test_a_file_that_comes_back_changed_is_a_new_version(box: World, session: Path) -> None:
     runner = box.runner()
     visit(box, runner, session)

@@ -14,13 +14,13 @@ from transfer.ledger import rows
 from transfer.ledger.guarded import Guarded, chunks
 from transfer.ledger.leases import Kind, Lease, take
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.tables import batches, items, sessions
+from transfer.ledger.tables import OPEN, batches, items, sessions
 from transfer.model import Item
 from transfer.status import Status
 
 _CLOSE = (
     update(items)
-    .where(items.c.id == bindparam("_id"), items.c.status == bindparam("_was"), items.c.open == 1)
+    .where(items.c.id == bindparam("_id"), items.c.status == bindparam("_was"), items.c.open == OPEN)
     .values(status=Status.ABANDONED, open=None, hold=None, hold_text=None, since=bindparam("_now"))
 )
 
@@ -28,7 +28,7 @@ _CLOSE = (
 def open_item_rows(ledger: Ledger, *conditions: Any) -> list[Item]:
     """Open items as they stand now, held ones too."""
     with ledger.reading() as connection:
-        found = connection.execute(rows.ITEMS.where(items.c.open == 1, *conditions).order_by(items.c.id))
+        found = connection.execute(rows.ITEMS.where(items.c.open == OPEN, *conditions).order_by(items.c.id))
         return [rows.item(row) for row in found]
 
 
@@ -59,7 +59,7 @@ def close_abandoned(tx: Guarded, given_up: Sequence[Item], *, why: str) -> list[
     for ids in chunks([item.id for item in given_up]):
         found = tx.connection.execute(
             select(items.c.id, items.c.status)
-            .where(items.c.id.in_(ids), items.c.open == 1)
+            .where(items.c.id.in_(ids), items.c.open == OPEN)
             .with_for_update(of=items)
         )
         standing.update((row.id, row.status) for row in found)

@@ -30,7 +30,7 @@ from transfer.ledger.scopes import (
     sessions_of_batch,
     tell,
 )
-from transfer.ledger.tables import batches, datasets, items, sessions
+from transfer.ledger.tables import OPEN, batches, datasets, items, sessions
 from transfer.ledger.tables import endpoints as endpoint_table
 from transfer.status import Status
 
@@ -100,7 +100,7 @@ def _release_items(tx: Guarded, which: Conditions, why: str | None) -> Done:
 
 def _lift_cancellations(tx: Guarded, which: Conditions, done: Done, why: str | None) -> None:
     cancelled = tx.connection.scalars(
-        select(batches.c.id).where(batches.c.open == 1, batches.c.cancel_at.is_not(None), *which)
+        select(batches.c.id).where(batches.c.open == OPEN, batches.c.cancel_at.is_not(None), *which)
     ).all()
     for some in chunks(cancelled):
         tx.connection.execute(update(batches).where(batches.c.id.in_(some)).values(cancel_at=None))

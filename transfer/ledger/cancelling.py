@@ -13,7 +13,7 @@ from transfer.ledger.finding import Target
 from transfer.ledger.guarded import Guarded, chunks
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.scopes import CANCELLED, Done, items_of, open_items, sessions_of, tell
-from transfer.ledger.tables import batches, copies, datasets, items, sessions
+from transfer.ledger.tables import OPEN, batches, copies, datasets, items, sessions
 from transfer.status import Status
 
 
@@ -52,7 +52,7 @@ def _cancel_sessions(tx: Guarded, target: Target, text: str, done: Done, why: st
         datasets.c.session == sessions.c.id,
         copies.c.dataset == datasets.c.id,
         items.c.copy == copies.c.id,
-        items.c.open == 1,
+        items.c.open == OPEN,
     )
     wanted = [sessions.c.not_before.is_not(None) | busy] if target.kind == "lab" else []
     done.sessions = list(
@@ -67,7 +67,7 @@ def _cancel_sessions(tx: Guarded, target: Target, text: str, done: Done, why: st
 
 def _cancel_batches(tx: Guarded, target: Target, done: Done, why: str | None) -> None:
     """Mark the batches that have nothing left to do, so that nobody claims them."""
-    going_on = exists().where(items.c.batch == batches.c.id, items.c.open == 1, items.c.hold.is_(None))
+    going_on = exists().where(items.c.batch == batches.c.id, items.c.open == OPEN, items.c.hold.is_(None))
     touched: list[ColumnElement[bool]] = []
     if target.kind == "batch":
         touched.append(batches.c.id == target.id)
@@ -79,7 +79,7 @@ def _cancel_batches(tx: Guarded, target: Target, done: Done, why: str | None) ->
     done.batches = list(
         tx.connection.scalars(
             select(batches.c.id).where(
-                batches.c.open == 1, batches.c.cancel_at.is_(None), ~going_on, or_(*touched)
+                batches.c.open == OPEN, batches.c.cancel_at.is_(None), ~going_on, or_(*touched)
             )
         )
     )

@@ -15,9 +15,10 @@ from sqlalchemy import select, update
 from transfer.errors import TransferError
 from transfer.ledger.engine import insert_into
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.tables import endpoints
+from transfer.ledger.tables import endpoints, events
 
 ALYX = "alyx"
+PROGRAM = "alyx-transfer"  # who paused an endpoint, when it was no person
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +71,22 @@ def failed(ledger: Ledger, name: str, error: TransferError, *, retry_at: datetim
         tx.log("endpoint", [(name, "failed", None, None, error.sentence)], {"code": error.code})
 
 
+def last_failure(ledger: Ledger, name: str) -> tuple[str | None, str | None]:
+    """Code and sentence of what last kept the endpoint back; (None, None) if nothing ever did."""
+    with ledger.reading() as connection:
+        row = connection.execute(
+            select(events.c.why, events.c.detail)
+            .where(
+                events.c.subject == "endpoint",
+                events.c.subject_id == name,
+                events.c.what.in_(["failed", "paused"]),
+            )
+            .order_by(events.c.id.desc())
+            .limit(1)
+        ).first()
+    return ((row.detail or {}).get("code"), row.why) if row else (None, None)
+
+
 def went_well(ledger: Ledger, name: str) -> None:
     """The endpoint answered: forget its failures.  Writes nothing when there are none."""
     with ledger.reading() as connection:
@@ -87,13 +104,13 @@ def went_well(ledger: Ledger, name: str) -> None:
         tx.log("endpoint", [(name, "recovered", None, None, None)])
 
 
-def pause(ledger: Ledger, name: str, *, by: str, reason: str) -> None:
-    """Use the endpoint no more until somebody resumes it."""
+def pause(ledger: Ledger, name: str, *, by: str, reason: str, code: str | None = None) -> None:
+    """Use the endpoint no more until somebody resumes it.  `code` is the error's that is the reason, if one is."""
     with ledger.unguarded() as tx:
         tx.connection.execute(
             update(endpoints).where(endpoints.c.name == name).values(paused_by=by, pause_reason=reason)
         )
-        tx.log("endpoint", [(name, "paused", None, None, reason)])
+        tx.log("endpoint", [(name, "paused", None, None, reason)], {"code": code} if code else None)
 
 
 def resume(ledger: Ledger, name: str) -> bool:

@@ -5,6 +5,8 @@ intent, and every writing transaction begins IMMEDIATE, so that it waits for the
 instead of failing at its end.
 """
 
+import sqlite3
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +28,8 @@ from transfer.errors import LedgerUnavailable, TransferError
 
 Clock = Callable[[], datetime]
 
-_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000")
+_SQLITE_PRAGMAS = ("busy_timeout=30000", "synchronous=FULL", "foreign_keys=ON")
+_WAL_PATIENCE = 30.0  # seconds
 
 
 def open_engine(url: str) -> Engine:
@@ -69,6 +72,7 @@ def _sqlite(url: str) -> Engine:
         dbapi.isolation_level = None  # we emit BEGIN ourselves
         for pragma in _SQLITE_PRAGMAS:
             dbapi.execute(f"PRAGMA {pragma}")
+        _enter_wal(dbapi)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -76,6 +80,24 @@ def _sqlite(url: str) -> Engine:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def _enter_wal(dbapi: Any) -> None:
+    """Switch the file to WAL; only a new file's first connections have anything to do.
+
+    SQLite does not wait by its busy_timeout for this one statement: of several processes that open a new
+    file at once it refuses some with "database is locked" immediately, so we wait ourselves.
+    """
+    give_up = time.monotonic() + _WAL_PATIENCE
+    while True:
+        try:
+            dbapi.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def database_now(connection: Connection) -> datetime:

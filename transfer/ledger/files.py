@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select
 
 from transfer.ledger.ledger import Ledger
+from transfer.ledger.tables import OPEN as OPEN_ROW
 from transfer.ledger.tables import copies, datasets, items, sessions
 from transfer.status import OPEN
 
@@ -64,7 +65,7 @@ _CANNOT = datasets.c.unregistrable.is_not(None)
 
 # The one word for a file: its item's status unless the file itself has become the news.
 _STANDING: ColumnElement[Any] = case(
-    (items.c.open == 1, items.c.status),
+    (items.c.open == OPEN_ROW, items.c.status),
     (and_(datasets.c.gone_at.is_not(None), or_(items.c.id.is_(None), _CANNOT)), GONE),
     (_CANNOT, UNREGISTRABLE),
     (items.c.id.is_not(None), items.c.status),
@@ -156,12 +157,12 @@ def files(
         return [_file(row) for row in connection.execute(query)]
 
 
-HELD = and_(items.c.open == 1, items.c.hold.is_not(None))
+HELD = and_(items.c.open == OPEN_ROW, items.c.hold.is_not(None))
 
 
 def _stands_at(status: str) -> ColumnElement[bool]:
     if status in OPEN:
-        return and_(items.c.open == 1, items.c.status == status)
+        return and_(items.c.open == OPEN_ROW, items.c.status == status)
     return status == _STANDING
 
 

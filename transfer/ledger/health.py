@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_,
 from transfer.ledger.endpoints import ALYX
 from transfer.ledger.leases import free
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.tables import batches, copies, datasets, endpoints, hours, items, sessions
+from transfer.ledger.tables import OPEN, batches, copies, datasets, endpoints, hours, items, sessions
 from transfer.status import Status
 
 _DAY = timedelta(days=1)
@@ -77,7 +77,7 @@ _BACKLOG = (
     .join(copies, copies.c.id == items.c.copy)
     .join(datasets, datasets.c.id == copies.c.dataset)
     .join(sessions, sessions.c.id == datasets.c.session)
-    .where(items.c.open == 1)
+    .where(items.c.open == OPEN)
     .group_by(sessions.c.source, copies.c.repository)
 )
 
@@ -138,13 +138,13 @@ def check(
     with ledger.reading() as connection:
         now = ledger.now(connection)
         oldest = connection.scalar(
-            select(items.c.created_at).where(items.c.open == 1).order_by(items.c.created_at).limit(1)
+            select(items.c.created_at).where(items.c.open == OPEN).order_by(items.c.created_at).limit(1)
         )
         return Check(
             now=now,
             oldest_unsent=oldest,
-            waiting=_count(connection, items, items.c.open == 1, _FREE),
-            held_files=_count(connection, items, items.c.open == 1, ~_FREE),
+            waiting=_count(connection, items, items.c.open == OPEN, _FREE),
+            held_files=_count(connection, items, items.c.open == OPEN, ~_FREE),
             held_sessions=_count(connection, sessions, sessions.c.hold.is_not(None)),
             paused=tuple(
                 connection.scalars(
@@ -189,8 +189,13 @@ def _stuck_sessions(connection: Connection, now: datetime, before: datetime) -> 
 
 
 def _stuck_files(connection: Connection, now: datetime, before: datetime) -> int:
-    """Open files beyond their time.  One waiting to be registered is stuck when nothing will visit its session."""
-    unvisited = and_(sessions.c.not_before.is_(None), sessions.c.hold.is_(None), free(sessions, now))
+    """Open files beyond their time; a session that is due itself is counted once, as a session."""
+    unvisited = and_(
+        sessions.c.not_before.is_(None),
+        sessions.c.hold.is_(None),
+        free(sessions, now),
+        ~kept_back(now, sessions.c.source, ALYX),
+    )
     unplanned = items.c.batch.is_(None)
     untaken = and_(
         free(batches, now),
@@ -205,7 +210,7 @@ def _stuck_files(connection: Connection, now: datetime, before: datetime) -> int
         .join(sessions, sessions.c.id == datasets.c.session)
         .outerjoin(batches, batches.c.id == items.c.batch)
         .where(
-            items.c.open == 1,
+            items.c.open == OPEN,
             _FREE,
             items.c.not_before < before,
             or_(

@@ -205,16 +205,23 @@ def supersede(tx: Guarded, old: Sequence[Item]) -> None:
 
 
 def _vanished(tx: Guarded, session: Session, seen: set[int]) -> list[Item]:
-    """Mark files that are gone; answer their open items that nobody holds."""
-    present = select(datasets.c.id).where(datasets.c.session == session.id, datasets.c.gone_at.is_(None))
-    gone = [row.id for row in tx.connection.execute(present) if row.id not in seen]
-    if not gone:
-        return []
+    """Mark files that are gone; answer their open, unheld items that cannot go on without them."""
+    of_session = select(datasets.c.id, datasets.c.gone_at).where(datasets.c.session == session.id)
+    gone = [row for row in tx.connection.execute(of_session) if row.id not in seen]
     found: list[Item] = []
-    for ids in chunks(gone):
-        tx.connection.execute(update(datasets).where(datasets.c.id.in_(ids)).values(gone_at=tx.now))
-        found += tx.items(datasets.c.id.in_(ids), items.c.open == 1, items.c.hold.is_(None))
+    for some in chunks(gone):
+        news = [row.id for row in some if row.gone_at is None]
+        tx.connection.execute(update(datasets).where(datasets.c.id.in_(news)).values(gone_at=tx.now))
+        found += tx.items(
+            datasets.c.id.in_([row.id for row in some]),
+            items.c.open == 1,
+            items.c.hold.is_(None),
+            items.c.status.in_(_NEEDS_SOURCE),
+        )
     return found
+
+
+_NEEDS_SOURCE = (Status.DISCOVERED, Status.REGISTERED, Status.PLANNED)
 
 
 _REGISTERED = (

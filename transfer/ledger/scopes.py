@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, select
 
 from transfer.ledger.finding import Target
 from transfer.ledger.guarded import Guarded
-from transfer.ledger.tables import copies, datasets, items, sessions
+from transfer.ledger.tables import OPEN, copies, datasets, items, sessions
 
 CANCELLED = "cancelled"
 Conditions = Sequence[ColumnElement[bool]]
@@ -34,7 +34,7 @@ def open_items(*columns: Any) -> Select[Any]:
         .join(copies, copies.c.id == items.c.copy)
         .join(datasets, datasets.c.id == copies.c.dataset)
         .join(sessions, sessions.c.id == datasets.c.session)
-        .where(items.c.open == 1)
+        .where(items.c.open == OPEN)
         .with_for_update(of=items)
     )
 
@@ -67,7 +67,7 @@ def sessions_of_batch(target: Target) -> Select[Any]:
         select(datasets.c.session)
         .join(copies, copies.c.dataset == datasets.c.id)
         .join(items, items.c.copy == copies.c.id)
-        .where(items.c.batch == target.row, items.c.open == 1)
+        .where(items.c.batch == target.row, items.c.open == OPEN)
     )
 
 

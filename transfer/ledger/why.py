@@ -2,19 +2,27 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, select
 
 from transfer.errors import NothingFound
 from transfer.ledger import reports
 from transfer.ledger.endpoints import ALYX
 from transfer.ledger.files import FileRow
 from transfer.ledger.finding import Target
-from transfer.ledger.health import kept_back
-from transfer.ledger.leases import free
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.tables import batches, copies, datasets, endpoints, events, items, receipts, sessions
+from transfer.ledger.tables import (
+    OPEN,
+    batches,
+    copies,
+    datasets,
+    endpoints,
+    events,
+    items,
+    receipts,
+    sessions,
+)
 from transfer.progress import (
     Carriage,
     End,
@@ -28,6 +36,8 @@ from transfer.progress import (
     explain_session,
 )
 from transfer.status import ENDS, JOURNEY, Status
+
+_QUEUE = 1000
 
 
 def why(ledger: Ledger, target: Target) -> Explanation:
@@ -53,7 +63,7 @@ def session_facts(ledger: Ledger, session: int) -> SessionFacts:
     tally = rows[0]
     with ledger.reading() as connection:
         now = ledger.now(connection)
-        visit = _visit(connection, session, now)
+        visit = _visit(connection, ledger, session, now)
         dataset = connection.scalar(_foremost(session))
     return SessionFacts(
         now=now,
@@ -69,7 +79,7 @@ def session_facts(ledger: Ledger, session: int) -> SessionFacts:
 
 def _foremost(session: int) -> Any:
     """The file that says best why a session is not done: a held one, else the one furthest from its end."""
-    is_open = items.c.open == 1
+    is_open = items.c.open == OPEN
     trouble = and_(datasets.c.unregistrable.startswith("[E-"), datasets.c.gone_at.is_(None))
     order = case(
         {status.value: place for place, status in enumerate(JOURNEY)}, value=items.c.status, else_=-1
@@ -96,7 +106,7 @@ def _file_facts(ledger: Ledger, row: FileRow) -> FileFacts:
         return FileFacts(
             now=now,
             name=f"{row.session}/{row.relative_path}",
-            visit=_visit(connection, session, now),
+            visit=_visit(connection, ledger, session, now),
             status=status,
             item=row.item if known else None,
             hold=row.hold,
@@ -104,7 +114,9 @@ def _file_facts(ledger: Ledger, row: FileRow) -> FileFacts:
             not_before=row.not_before,
             tries=row.tries,
             error_text=row.error_text,
-            carriage=_carriage(connection, row.batch, now) if row.batch and status not in ENDS else None,
+            carriage=_carriage(connection, ledger, row.batch, now)
+            if row.batch and status not in ENDS
+            else None,
             end=_end(connection, row, status) if status in ENDS else None,
             unregistrable=row.unregistrable,
             gone_at=row.gone_at,
@@ -117,7 +129,7 @@ def _lease(row: Row[Any], now: datetime) -> Lease | None:
     return Lease(holder=row.lease_holder or "unknown", until=row.lease_until)
 
 
-def _visit(connection: Connection, session: int, now: datetime) -> Visit:
+def _visit(connection: Connection, ledger: Ledger, session: int, now: datetime) -> Visit:
     row = connection.execute(select(sessions).where(sessions.c.id == session)).one()
     return Visit(
         path=row.path,
@@ -129,11 +141,11 @@ def _visit(connection: Connection, session: int, now: datetime) -> Visit:
         looked_at=row.looked_at,
         complete_at=row.complete_at,
         endpoints=_endpoints(connection, (row.source, ALYX)),
-        ahead=_sessions_ahead(connection, row, now) if row.not_before and row.not_before <= now else 0,
+        ahead=_ahead(connection, ledger, "session", row),
     )
 
 
-def _carriage(connection: Connection, batch: int, now: datetime) -> Carriage:
+def _carriage(connection: Connection, ledger: Ledger, batch: int, now: datetime) -> Carriage:
     row = connection.execute(select(batches).where(batches.c.id == batch)).one()
     return Carriage(
         id=row.id,
@@ -142,7 +154,7 @@ def _carriage(connection: Connection, batch: int, now: datetime) -> Carriage:
         lease=_lease(row, now),
         error_text=row.error_text,
         endpoints=_endpoints(connection, (row.source, row.target, ALYX)),
-        ahead=_batches_ahead(connection, row, now),
+        ahead=_ahead(connection, ledger, "batch", row),
     )
 
 
@@ -156,51 +168,26 @@ def _endpoints(connection: Connection, names: Sequence[str]) -> tuple[Endpoint, 
     return tuple(states.get(name, Endpoint(name=name)) for name in names)
 
 
-def _sessions_ahead(connection: Connection, row: Row[Any], now: datetime) -> int:
-    earlier = or_(
-        sessions.c.not_before < row.not_before,
-        and_(sessions.c.not_before == row.not_before, sessions.c.id < row.id),
-    )
-    query = (
-        select(func.count())
-        .select_from(sessions)
-        .where(
-            sessions.c.not_before <= now,
-            sessions.c.hold.is_(None),
-            free(sessions, now),
-            earlier,
-            ~kept_back(now, sessions.c.source, ALYX),
+def _ahead(connection: Connection, ledger: Ledger, kind: Literal["session", "batch"], row: Row[Any]) -> int:
+    """How many a worker would claim before this one, at most `_QUEUE`; the order is that of the claims."""
+    due = ledger.due(kind, limit=_QUEUE)
+    if kind == "batch":
+        before = or_(
+            batches.c.priority > row.priority,
+            and_(batches.c.priority == row.priority, batches.c.id < row.id),
         )
-    )
+        query = select(func.count()).select_from(batches).where(batches.c.id.in_(due), before)
+    else:
+        query = select(func.count()).select_from(sessions).where(sessions.c.id.in_(due), _earlier(row))
     return connection.scalar(query) or 0
 
 
-def _batches_ahead(connection: Connection, row: Row[Any], now: datetime) -> int:
-    """Batches a worker would claim before this one; the order is that of `Ledger.claim_batch`."""
-    before = or_(
-        batches.c.priority > row.priority,
-        and_(batches.c.priority == row.priority, batches.c.id < row.id),
-    )
-    due = exists().where(
-        items.c.batch == batches.c.id,
-        items.c.open == 1,
-        items.c.hold.is_(None),
-        items.c.not_before <= now,
-    )
-    query = (
-        select(func.count())
-        .select_from(batches)
-        .where(
-            batches.c.open == 1,
-            free(batches, now),
-            or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
-            batches.c.cancel_at.is_(None),
-            before,
-            due,
-            ~kept_back(now, batches.c.source, batches.c.target, ALYX),
-        )
-    )
-    return connection.scalar(query) or 0
+def _earlier(row: Row[Any]) -> ColumnElement[bool]:
+    """Sessions nobody rang for come first, then the longest waiting."""
+    same = and_(sessions.c.not_before.is_not_distinct_from(row.not_before), sessions.c.id < row.id)
+    if row.not_before is None:
+        return same
+    return or_(sessions.c.not_before.is_(None), sessions.c.not_before < row.not_before, same)
 
 
 def _end(connection: Connection, row: FileRow, status: Status | None) -> End:

@@ -118,8 +118,6 @@ def _moving(facts: FileFacts, status: Status) -> Explanation:
 def _before_register(facts: FileFacts, visit: Visit, standing: str) -> Explanation:
     if visit.hold is not None:
         return held_visit(visit, f"{standing}, but its session is held")
-    if visit.lease is None and visit.not_before is None:
-        return _forgotten(standing, "nothing will visit its session", visit.path)
     piece = Piece(
         standing=standing,
         step=_NEXT[Status.DISCOVERED],

@@ -23,7 +23,8 @@ def visit(work: SessionWork, session: Session) -> list[Failure]:
     try:
         listed, locked = _listed(work, session) if work.lab.work == "alyx" else (None, False)
         seen = discover(work, session, listed)
-        outcome = register(work, session, leave=seen.unquiet)
+        gone = [item.source_path.relative_to(session.path) for item in seen.gone]
+        outcome = register(work, session, leave=[*seen.unquiet, *gone])
     except UnknownSession:
         with work.ledger.guarded(work.lease) as tx:
             forget_eid(tx, session)

@@ -24,11 +24,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from transfer.digests import BUFFER, Source
+from transfer.digests import BUFFER, Algorithm, Source
 from transfer.errors import StoreRefused, TransferError
 from transfer.paths import is_leftover
 from transfer.transports.base import (
-    Algorithm,
     Capabilities,
     Digested,
     Download,

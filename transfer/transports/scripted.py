@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeVar
 
+from transfer.digests import Algorithm
 from transfer.errors import TransferError
 from transfer.transports.base import (
-    Algorithm,
     Capabilities,
     Digested,
     Download,

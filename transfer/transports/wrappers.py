@@ -17,9 +17,9 @@ from typing import Self, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from transfer.digests import Algorithm
 from transfer.errors import Cure, TransferError
 from transfer.transports.base import (
-    Algorithm,
     Capabilities,
     Digested,
     Download,

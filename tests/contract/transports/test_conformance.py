@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from transfer.conformance import CHECKS, Check, believe_remote_hash, probe
+from transfer.digests import Algorithm
 from transfer.errors import StoreDenied, StoreRefused
-from transfer.transports.base import Algorithm, Capabilities, Digested, StreamingTransport
+from transfer.transports.base import Capabilities, Digested, StreamingTransport
 from transfer.transports.local import LocalTransport
 from transfer.transports.scripted import Faulty
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from transfer.digests import Algorithm
 from transfer.errors import StoreRefused
-from transfer.transports.base import Algorithm
 from transfer.transports.sftp.carrier import Carrier
 
 PROBE_TIMEOUT = 15.0

@@ -13,10 +13,10 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
+from transfer.digests import Algorithm
 from transfer.errors import StoreRefused, TransferError
 from transfer.paths import is_leftover
 from transfer.transports.base import (
-    Algorithm,
     Capabilities,
     Digested,
     Download,
