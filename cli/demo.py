@@ -5,6 +5,7 @@ as a lab runs it: its config file, its ledger, its workers.  Afterwards an inspe
 them compares every byte.  Nothing outside the folder is written, and no config or variable of the user is read.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -101,6 +102,8 @@ def _run(box: "Box", *, verbose: bool) -> "Result":
     # An empty environment: a variable that points to the user's own Alyx must not reach the demo.
     settings = load(write_config(box, verbose=verbose), {})
     logs.configure(settings.logs)
+    for server in ("sandbox", "uvicorn"):  # their clients hang up, and are killed: that is no news here
+        logging.getLogger(server).setLevel(logging.CRITICAL)
     with ExitStack() as opened:
         ledger = wiring.ledger(settings)
         opened.callback(ledger.engine.dispose)

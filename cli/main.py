@@ -1,9 +1,10 @@
 """`alyx-transfer`: the commands, the global options, and the one place where a failure ends a process.
 
-A group of commands is one file with a function `add(app)`; adding one is one line in `_commands`.
+A group of commands is one file with a function `add(app)`; adding one is one word in `_COMMANDS`.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import Annotated
 
 import typer
 
-from cli import abandon, demo, doctor, failures, holds, init, output, report, status, why
+from cli import abandon, demo, doctor, failures, holds, init, output, push, report, status, why, work
 from cli.failures import Exit
 from cli.invocation import Invocation
 from transfer.errors import TransferError, Unexpected
 
-_COMMANDS = (init, doctor, status, report, why, holds, abandon, demo)
+_COMMANDS = (init, doctor, push, work, status, report, why, holds, abandon, demo)
 
 
 def _version(asked: bool) -> None:
@@ -98,6 +99,8 @@ def _code(end: SystemExit) -> int:
 def run() -> None:
     """The program's entry point."""
     code = main(sys.argv[1:])
+    # What is to be said has been said: from here on Ctrl-C only ends us sooner, without a stack trace.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

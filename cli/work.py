@@ -1,17 +1,22 @@
 """`worker`, `beat` and `recover`: the processes that run by themselves, and the way out of a wrong ledger."""
 
 from contextlib import closing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import output
+from cli.desk import at_desk
 from cli.failures import Exit
 from cli.invocation import of
 from transfer.errors import TransferError
 
+if TYPE_CHECKING:
+    from config.sections import Settings
+
 
 def add(app: typer.Typer) -> None:
+    """Add the commands."""
     app.command("worker")(worker)
     app.command("beat")(beat)
     app.command("recover")(recover)
@@ -31,12 +36,17 @@ def worker(
     from workers.service import run_worker
 
     settings = of(context).settings()
+    if not embedded_beat:
+        _refuse_memory(settings, "nobody can ring this worker through memory://")
     logs.configure(settings.logs)
     ledger = wiring.ledger(settings)
-    with closing(wiring.catalog(settings)) as catalog:
-        app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
-        crew.rounds.start()
-        run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
+    try:
+        with closing(wiring.catalog(settings)) as catalog:
+            app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
+            crew.rounds.start()
+            run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
+    finally:
+        ledger.engine.dispose()
 
 
 def beat(context: typer.Context) -> None:
@@ -46,38 +56,42 @@ def beat(context: typer.Context) -> None:
     from workers.service import run_beat
 
     settings = of(context).settings()
+    _refuse_memory(settings, "a beat of its own cannot reach a worker through memory://")
     logs.configure(settings.logs)
+    run_beat(beat_app(settings))
+
+
+def _refuse_memory(settings: "Settings", what: str) -> None:
+    """End here when the broker is inside this process only and somebody outside would be needed."""
     if settings.broker.url.startswith("memory://"):
         output.complain(
-            "a beat of its own cannot reach a worker through memory://. "
-            'Run "alyx-transfer worker --embedded-beat", or set broker.url to a Redis or RabbitMQ.'
+            f'{what}. Run "alyx-transfer worker --embedded-beat", or set broker.url to a Redis or RabbitMQ.'
         )
         raise typer.Exit(Exit.USAGE)
-    run_beat(beat_app(settings))
 
 
 def recover(
     context: typer.Context,
-    why: Annotated[str, typer.Option("--why", help="What happened; kept in the audit log.")],
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="What happened; kept in the audit log.")],
 ) -> None:
     """Make this ledger the one that speaks for the labs' repositories, after a restore or a move.
 
-    Draws a new epoch and sends every open item back to be proved anew; nothing that arrived is sent twice.
+    Draws a new epoch and sends every open file back to be proved anew; what has arrived is not sent twice.
+    May be repeated, for example when Alyx was away.
     """
     from config import wiring
     from transfer import agent
 
-    settings = of(context).settings()
-    ledger = wiring.ledger(settings)
-    with closing(wiring.catalog(settings)) as catalog:
-        moved = agent.recover(ledger, why=why)
-        output.say(f"a new epoch was drawn; {moved} open files will be proved anew")
-        failed: list[TransferError] = []
-        for lab in wiring.labs(settings):
+    failed: list[TransferError] = []
+    with at_desk(context) as desk, closing(wiring.catalog(desk.settings)) as catalog:
+        moved = agent.recover(desk.ledger, why=why)
+        output.say(f"A new epoch was drawn; {moved} open files will be proved anew.")
+        for lab in wiring.labs(desk.settings):
             try:
-                agent.take_over(ledger, catalog, lab, version=wiring.version())
-                output.say(f"{lab.repository}: Alyx now names this ledger")
+                agent.take_over(desk.ledger, catalog, lab, version=wiring.version())
             except TransferError as error:
                 failed.append(error)
-        if failed:
-            raise failed[0]
+            else:
+                output.say(output.visible(f"{lab.repository}: Alyx now names this ledger."))
+    if failed:
+        raise failed[0]

@@ -49,7 +49,7 @@ class Aftermath:
         for failure in failures:
             match self._decide_file(failure, now):
                 case TryAgain(at):
-                    again.append((failure, now if failure.back_to is Status.DISCOVERED else at))
+                    again.append((failure, at))
                 case Hold(because):
                     held.append((failure, because))
         self._hold(work, held)
@@ -68,7 +68,11 @@ class Aftermath:
             )
 
     def _decide_file(self, failure: Failure, now: datetime) -> TryAgain | Hold:
-        """As for any failure; but what only pauses an endpoint is no reason to hold each of its files."""
+        """As for any failure, with two exceptions: what is discovered again is decided then, by its hashes, and
+        what only pauses an endpoint is no reason to hold each of its files.
+        """
+        if failure.back_to is Status.DISCOVERED:
+            return TryAgain(now)
         if journey.consequence(failure.error).pause:
             return TryAgain(now + self.patience.first_wait)
         return self._decide(failure.error, failure.item.tries + failure.burn)

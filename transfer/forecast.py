@@ -1,24 +1,39 @@
 """What a push of one session would move, and about how long it would take; nothing is hashed or written.
 
-A file counts as moving unless its size and time are those of a copy that was proved and announced.  The time
-is a forecast from the fastest of the last batches on this route, or from a plain assumption, and says which.
+In a `disk` lab a file counts as moving unless its size and time are those of a copy that was proved and
+announced, it is held, or Alyx could not register it.  In an `alyx` lab those files move that Alyx lists as
+missing at the store.  The time is a forecast from the fastest of the last batches on this route, or from a
+plain assumption, and says which.
+
+What it cannot know without hashing: a file that another installation brought to the store counts as moving,
+and when it is pushed it is only compared.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import func, select
 
+from transfer import agent
+from transfer.catalog.base import Catalog
+from transfer.errors import AmbiguousSession, NumberNotPadded, SourceVanished, UnknownSession
+from transfer.ledger import reports
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import batches, copies, datasets, items, sessions
-from transfer.model import Lab, SessionKey
+from transfer.ledger.tables import ledger as ledger_table
+from transfer.model import Lab, SessionKey, SourceFile
 from transfer.paths import TypeIndex
 from transfer.status import Condition, Status
-from transfer.steps.discover import look
+from transfer.steps.discover import Found, look
 
 _ASSUMED = 20e6  # bytes a second: a plain 200 Mbit/s line
 _PER_FILE = 0.03  # seconds: Alyx answers one announcement in about 25 ms
+_FILES = 1_000_000  # of one session
+
+Staying = tuple[PurePosixPath, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +43,7 @@ class Forecast:
     session: PurePosixPath
     moving: tuple[tuple[PurePosixPath, int], ...]
     arrived: int
-    staying: tuple[tuple[PurePosixPath, str], ...]
+    staying: tuple[Staying, ...]
     bytes: int
     seconds: float
     measured: bool
@@ -46,34 +61,124 @@ class Forecast:
         }
 
 
-def forecast(ledger: Ledger, types: TypeIndex, lab: Lab, key: SessionKey) -> Forecast:
-    """Look at one session.  Raises `NotASession`, `SourceRootMissing`."""
+def forecast(ledger: Ledger, catalog: Catalog, types: TypeIndex, lab: Lab, key: SessionKey) -> Forecast:
+    """Look at one session.
+
+    Raises `NotASession`, `SourceRootMissing`, and what a push would stop at: `UnknownSession`,
+    `AmbiguousSession`, `NumberNotPadded`, `ForeignLedger`, `RestoredLedger`.
+    """
     found = look(lab.root, key.path)
-    proved = _proved(ledger, lab, key)
-    moving: list[tuple[PurePosixPath, int]] = []
-    staying: list[tuple[PurePosixPath, str]] = [
-        (path, error.sentence) for path, error in found.refused.items()
-    ]
-    arrived = 0
-    for path, file in sorted(found.files.items()):
-        reason = types.why_unregistrable(path) if lab.work == "disk" else None
-        if reason:
-            staying.append((path, reason))
-        elif proved.get(str(path)) == (file.size, file.mtime_ns):
-            arrived += 1
-        else:
-            moving.append((path, file.size))
-    total = sum(size for _, size in moving)
+    _check_owner(ledger, catalog, lab)
+    eid = _session(catalog, key)
+    stopped = _stopped(ledger, lab, key)
+    if lab.work == "alyx":
+        moving, arrived, staying = _listed(catalog, lab, found, eid)
+    else:
+        moving, arrived, staying = _on_disk(found, types, _proved(ledger, lab, key))
+    staying += [(file.path, stopped[str(file.path)]) for file in moving if str(file.path) in stopped]
+    moving = [file for file in moving if str(file.path) not in stopped]
+    total = sum(file.size for file in moving)
     measured = _measured(ledger, lab)
     return Forecast(
         session=key.path,
-        moving=tuple(moving),
+        moving=tuple((file.path, file.size) for file in moving),
         arrived=arrived,
-        staying=tuple(staying),
+        staying=tuple(sorted(staying)),
         bytes=total,
         seconds=total / (measured or _ASSUMED) + len(moving) * _PER_FILE,
         measured=measured is not None,
     )
+
+
+# ---- Alyx's side
+
+
+def _check_owner(ledger: Ledger, catalog: Catalog, lab: Lab) -> None:
+    """As before a push, but without drawing an identity for a ledger that has none."""
+    with ledger.reading() as connection:
+        row = connection.execute(select(ledger_table.c.uuid, ledger_table.c.epoch)).first()
+    agent.refuse_strangers(
+        catalog.agent_task(agent.NAME, lab.repository),
+        uuid=str(row.uuid) if row else "none yet",
+        epoch=row.epoch if row else 0,
+        last_event=ledger.last_event(),
+        repository=lab.repository,
+    )
+
+
+def _session(catalog: Catalog, key: SessionKey) -> UUID:
+    if not key.padded:
+        raise NumberNotPadded("the session's number has not three digits", to=key.path)
+    found = catalog.sessions(key.subject, key.date, key.number)
+    if not found:
+        raise UnknownSession("Alyx has no such session", to=key.path)
+    if len(found) > 1:
+        raise AmbiguousSession(f"Alyx has {len(found)} sessions for one folder", to=key.path)
+    return found[0].id
+
+
+def _listed(
+    catalog: Catalog, lab: Lab, found: Found, eid: UUID
+) -> tuple[list[SourceFile], int, list[Staying]]:
+    moving: list[SourceFile] = []
+    staying: list[Staying] = []
+    arrived = 0
+    for dataset in catalog.datasets_of_session(eid):
+        record = dataset.record(lab.store)
+        if record is None:
+            continue
+        if record.exists:
+            arrived += 1
+        elif file := found.files.get(dataset.path):
+            moving.append(file)
+        else:
+            error = found.refused.get(dataset.path) or SourceVanished(
+                "the lab's file is gone", to=dataset.path
+            )
+            staying.append((dataset.path, error.sentence))
+    return sorted(moving, key=lambda file: file.path), arrived, staying
+
+
+# ---- the lab's side
+
+
+def _on_disk(
+    found: Found, types: TypeIndex, proved: Mapping[str, tuple[int, int]]
+) -> tuple[list[SourceFile], int, list[Staying]]:
+    moving: list[SourceFile] = []
+    staying: list[Staying] = [(path, error.sentence) for path, error in found.refused.items()]
+    arrived = 0
+    for path, file in sorted(found.files.items()):
+        if reason := types.why_unregistrable(path):
+            staying.append((path, reason))
+        elif proved.get(str(path)) == (file.size, file.mtime_ns):
+            arrived += 1
+        else:
+            moving.append(file)
+    return moving, arrived, staying
+
+
+# ---- what the ledger knows
+
+
+def _id(ledger: Ledger, lab: Lab, key: SessionKey) -> int | None:
+    with ledger.reading() as connection:
+        return connection.scalar(
+            select(sessions.c.id).where(sessions.c.source == lab.repository, sessions.c.path == str(key.path))
+        )
+
+
+def _stopped(ledger: Ledger, lab: Lab, key: SessionKey) -> dict[str, str]:
+    """Why files the ledger knows would not move although they look as if they should."""
+    number = _id(ledger, lab, key)
+    if number is None:
+        return {}
+    (session,) = reports.sessions(ledger, session=number)
+    rows: Sequence[reports.FileRow] = reports.files(ledger, session=number, limit=_FILES)
+    if session.hold:
+        why = f"its session is held ({session.hold}): {session.hold_text}"
+        return {row.relative_path: why for row in rows}
+    return {row.relative_path: f"held ({row.hold}): {row.hold_text}" for row in rows if row.hold}
 
 
 def _proved(ledger: Ledger, lab: Lab, key: SessionKey) -> dict[str, tuple[int, int]]:

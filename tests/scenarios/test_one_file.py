@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stage import OtherTool
 from tests.world import LAB_SERVER, World, md5, world
 from transfer.model import Item
 from transfer.runner import Runner
@@ -147,3 +148,24 @@ def test_alyx_away_is_a_matter_of_time(box: World) -> None:
         box.clock.advance(timedelta(minutes=30).total_seconds())
         box.settle(runner)
     assert box.record(FILE)["exists"]
+
+
+def test_a_version_registered_by_others_while_we_sent_is_discovered_again_not_held(box: World) -> None:
+    """The hash in Alyx moved before we published: the hashes decide anew, no person is asked."""
+    session = box.session()
+    file = box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    number = box.see(runner, session)
+    runner.advance_session()
+    runner.plan()
+    tool = OtherTool(box)
+    tool.replace(FILE, b"patched" * 1000)
+    tool.register(FILE)
+
+    runner.advance_batch()
+    assert only_item(runner, number).hold is None
+
+    box.settle(runner)
+    assert box.lies() == []
+    assert box.record(FILE)["exists"]
+    assert box.stored(FILE).read_bytes() == file.read_bytes()

@@ -20,7 +20,7 @@ from transfer.rounds import Rounds
 from transfer.steps import publish as publishing
 from transfer.steps import push as pushing
 from transfer.steps import record as recording
-from transfer.steps import register as registering
+from transfer.steps import registration as registering
 from transfer.steps.work import Fresh
 from transfer.transports import local
 

@@ -40,14 +40,14 @@ def repair_doubles(work: SessionWork, eid: UUID, path: PurePosixPath) -> Catalog
     if young:
         raise DoubledLately(f"Alyx has {len(first)} datasets for one file", to=path, after=OLD_ENOUGH)
     again = _rows(work, eid, path)
-    ids = {one.id for one in doomed}
-    if {one.id for one in surplus(again)} != ids:
+    doomed_ids = {one.id for one in doomed}
+    if {one.id for one in surplus(again)} != doomed_ids:
         raise DoubledLately("Alyx's doubled rows changed while we looked", to=path, after=OLD_ENOUGH)
     for one in doomed:
         work.ensure()
         work.catalog.delete_dataset(one.id)
         work.ledger.set_watermark(_mark(one.id), None)
-    (left,) = [one for one in again if one.id not in ids]
+    (left,) = [one for one in again if one.id not in doomed_ids]
     return left
 
 
