@@ -53,7 +53,8 @@ def _sessions(labs: "Sequence[Lab]", folder: Path) -> "list[tuple[Lab, SessionKe
 
 def _below(labs: "Sequence[Lab]", folder: Path) -> "Iterator[tuple[Lab, Path]]":
     """The labs whose root holds the folder, and its path below it: as it was typed, else with links followed."""
-    typed, real = Path(os.path.abspath(folder)), Path(os.path.realpath(folder))
+    typed = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow the links
+    real = Path(os.path.realpath(folder))
     for lab in labs:
         root = Path(os.path.realpath(lab.root))
         if typed.is_relative_to(lab.root):

@@ -20,7 +20,9 @@ _SECRET_NAME = re.compile(r"passw|secret|token|authorization|cookie|api_?key|pri
 _IN_ADDRESS = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
 _IN_HEADER = re.compile(r"\b(Token|Bearer|Basic)\s+[A-Za-z0-9+/=_.\-]{8,}")
 _OURS = "alyx-transfer"
-_CHATTY = ("paramiko", "httpx2", "httpcore", "celery", "kombu", "amqp", "alembic", "urllib3", "globus_sdk")
+_CHATTY = ("httpx2", "httpcore", "celery", "kombu", "amqp", "alembic", "urllib3", "globus_sdk")
+# paramiko logs a stack trace and raises besides; what it raises is told as a sentence.
+_TOLD_ANYWAY = "paramiko"
 
 
 class _ToStandardError(logging.StreamHandler[TextIO]):
@@ -64,6 +66,7 @@ def configure(logs: Logs, *, stream: TextIO | None = None) -> None:
     root.setLevel(logs.level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.NOTSET if logs.level == "debug" else logging.WARNING)
+    logging.getLogger(_TOLD_ANYWAY).setLevel(logging.NOTSET if logs.level == "debug" else logging.CRITICAL)
 
 
 def mask(_logger: WrappedLogger, _method: str, record: EventDict) -> EventDict:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.installed import Installed, install
+from tests.cli.running import Running, running
 
 
 @pytest.fixture
@@ -17,3 +18,13 @@ def installed(
     made = install(tmp_path, capsys)
     yield made
     made.place.close()
+
+
+@pytest.fixture
+def lab(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Running]:
+    """A lab whose Alyx and store run, and whose user is anne."""
+    monkeypatch.setenv("LOGNAME", "anne")
+    with running(tmp_path, capsys) as made:
+        yield made

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config.sections import Settings
 from sandbox.store import SftpStore
 from tests.integration.lab import Place, place, until, working
 from tests.world import LAB_SERVER, STORE
@@ -22,6 +23,12 @@ def lab(tmp_path: Path) -> Iterator[Place]:
 def sshd(lab: Place) -> SftpStore:
     lab.sftp = SftpStore(lab.store_root, home=lab.root / "home", server="sshd")
     return lab.sftp
+
+
+def same_port_or_skip(store: SftpStore, settings: Settings) -> None:
+    """A server comes back where it was; a stranger that took its port meanwhile would make the test a lie."""
+    if store.port != settings.stores[STORE].options.port:
+        pytest.skip("another process took the server's port")
 
 
 def nothing_moved(lab: Place) -> bool:
@@ -45,8 +52,7 @@ def test_a_changed_host_key_pauses_the_store_until_a_person_resumes_it(lab: Plac
         settings = lab.settings()
     (lab.root / "home" / "host_key").unlink()
     with sshd(lab) as store, working(settings) as (ledger, _):
-        if store.port != settings.stores[STORE].options.port:
-            pytest.skip("another process took the server's port")
+        same_port_or_skip(store, settings)
 
         # When the first batch meets it, then the store is paused with the sentence and nothing moves
         until(lambda: lab.endpoint(STORE).paused_by, "the store is paused")
@@ -83,8 +89,7 @@ def test_a_store_that_is_away_is_cured_by_time_and_others_go_on(lab: Place, sshd
 
         # When it is back, then time is enough
         with sshd(lab) as store:
-            if store.port != settings.stores[STORE].options.port:
-                pytest.skip("another process took the server's port")
+            same_port_or_skip(store, settings)
             until(lab.done, "every file has its receipt")
 
     assert lab.outcome() == lab.calm()
@@ -92,21 +97,24 @@ def test_a_store_that_is_away_is_cured_by_time_and_others_go_on(lab: Place, sshd
 
 
 def test_a_lab_root_that_is_not_mounted_is_waited_for(lab: Place, sshd_path: str) -> None:
-    """The share unmounts when the sessions are known: no file is called vanished, and it goes on by itself."""
+    """The share unmounts before the files were read: none is called vanished, and it goes on by itself."""
+    # Given files that are registered and planned, and wait for a store that is down
     with sshd(lab):
         settings = lab.settings()
-        away = lab.root / "unmounted"
-        lab.alyx.faults.add("POST", "/register-file", times=1_000_000, status=503)
-        with working(settings):
-            # Given sessions that were found, and then the root is gone
-            until(lambda: lab.number("SELECT count(*) FROM sessions WHERE tries > 0"), "registration is tried")
-            shutil.move(lab.lab_root, away)
-            lab.alyx.faults.clear()
+    away = lab.root / "unmounted"
+    with working(settings):
+        planned = "SELECT count(*) FROM items WHERE status = 'planned'"
+        until(lambda: lab.number(planned) == len(lab.files), "everything is planned")
+        until(lambda: not lab.outcome().leases, "nobody works")
+        shutil.move(lab.lab_root, away)
 
-            # Then the lab's endpoint waits for time
+        # When the store is back but the lab's root is gone, then the lab's endpoint waits for time
+        with sshd(lab) as store:
+            same_port_or_skip(store, settings)
             until(lambda: lab.endpoint(LAB_SERVER).retry_at, "the lab's side is kept back")
             assert lab.number("SELECT count(*) FROM items WHERE hold IS NOT NULL") == 0
             assert lab.number("SELECT count(*) FROM sessions WHERE hold IS NOT NULL") == 0
+            assert nothing_moved(lab)
 
             # When it is mounted again, then all arrives
             shutil.move(away, lab.lab_root)

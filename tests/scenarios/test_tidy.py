@@ -19,6 +19,7 @@ from transfer.transports.scripted import Faulty
 NAME = "alf/spikes.times.npy"
 FILE = f"KS023/2019-12-10/001/{NAME}"
 DAY = timedelta(days=1)
+SOMEBODY = "6f1c2b1e-6f0c-4b5c-9f0e-0d6d0f7f5a11"
 ATTEMPT, MD5 = "0123abcd", "0" * 32
 
 
@@ -78,11 +79,11 @@ def test_young_leftovers_stay(box: World, runner: Runner) -> None:
         ".hidden",
         "upload.part",
         ".backup.old",
-        f".{uuid4()}.part",
-        f".{uuid4()}.{ATTEMPT}.part.bak",
-        f".{uuid4()}.XYZ3abcd.part",
-        f"{uuid4()}.{ATTEMPT}.part",
-        f"spikes.times.{uuid4()}.npy",
+        f".{SOMEBODY}.part",
+        f".{SOMEBODY}.{ATTEMPT}.part.bak",
+        f".{SOMEBODY}.XYZ3abcd.part",
+        f"{SOMEBODY}.{ATTEMPT}.part",
+        f"spikes.times.{SOMEBODY}.npy",
     ],
 )
 def test_files_that_are_not_ours_are_never_removed(box: World, runner: Runner, name: str) -> None:

@@ -1,0 +1,168 @@
+"""Workers and beat as processes and threads: they begin, listen, stop when told, and leave nothing behind."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from celery import signals
+from structlog.testing import capture_logs
+
+from config import doorbell
+from tests.integration.lab import Place, Program, place, programs, until, working
+from tests.servers import free_port
+from tests.world import STORE
+from workers import service, tasks
+from workers.app import make_app
+from workers.assembly import beat_app
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Place]:
+    with place(tmp_path) as made:
+        made.furnish(sessions=1, files=3)
+        yield made
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    with programs() as made:
+        yield made
+
+
+# ---- in this process
+
+
+def test_a_worker_begins_and_ends_in_this_process_and_leaves_nothing(
+    lab: Place, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Three times in a row: no thread stays, no signal has more listeners, nothing is printed or complained of."""
+    before = set(threading.enumerate())
+    listeners = [len(one.receivers or []) for one in (signals.worker_ready, signals.setup_logging)]
+    handlers = [signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)]
+    settings = lab.settings()
+
+    with caplog.at_level(logging.WARNING), capture_logs():
+        for _ in range(3):
+            with working(settings):
+                until(lab.done, "every file has its receipt")
+
+    assert set(threading.enumerate()) == before
+    assert [len(one.receivers or []) for one in (signals.worker_ready, signals.setup_logging)] == listeners
+    assert [signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)] == handlers
+    assert caplog.records == []
+    assert capfd.readouterr().out == ""
+    assert lab.outcome() == lab.calm()
+
+
+def test_a_worker_that_does_not_hear_its_broker_is_not_ready_because_another_is(
+    lab: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for itself, and one that gave up leaves no thread."""
+    monkeypatch.setattr(service, "_READY", 1)
+    before = set(threading.enumerate())
+    deaf = make_app(f"redis://127.0.0.1:{free_port()}/0")
+    ends: list[BaseException] = []
+
+    def begin() -> None:
+        try:
+            with service.running(deaf, concurrency=1):
+                pass
+        except RuntimeError as error:
+            ends.append(error)
+
+    waiting = threading.Thread(target=begin)
+    waiting.start()
+    monkeypatch.setattr(service, "_READY", 30)
+    with capture_logs(), service.running(make_app("memory://"), concurrency=1):
+        waiting.join(60)
+
+    assert not waiting.is_alive()
+    assert [str(end) for end in ends] == ["the worker did not begin within 1 s"] or "did not begin" in str(ends)
+    assert set(threading.enumerate()) == before
+
+
+def test_a_ring_from_elsewhere_in_the_process_is_heard(lab: Place) -> None:
+    """What `alyx-transfer scan` rings, by name and without the workers' code, is a task of theirs."""
+    heard = threading.Event()
+    app = make_app("memory://")
+    app.task(name=tasks.VISIT)(lambda _session: heard.set())
+
+    with service.running(app, concurrency=1):
+        assert doorbell.ring("memory://", "alyx_transfer.visit_session", 1)
+        assert heard.wait(60)
+
+
+def test_a_beat_whose_broker_is_away_says_so_and_ends_when_told(lab: Place) -> None:
+    """Celery's own would wait for the broker for ever, and with it whoever stops it."""
+    lab.broker = f"redis://127.0.0.1:{free_port()}/0"
+    app = beat_app(lab.settings())
+    with capture_logs() as said, service._ringing(app) as beat:
+        until(lambda: any(line["event"] == "ring_lost" for line in said), "a lost ring is told")
+    assert not beat.is_alive()
+
+
+# ---- as processes
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_with_its_beat_ends_cleanly_when_told(lab: Place, start: Start, which: signal.Signals) -> None:
+    """`alyx-transfer worker --embedded-beat` does the work, and one signal ends it with 0 and no traceback."""
+    worker = start(lab.write_config(), "worker", "--embedded-beat")
+    until(lambda: lab.root.joinpath("ledger.sqlite").exists() and lab.done(), "every file has its receipt")
+
+    worker.send(which)
+
+    assert worker.wait() == 0, worker.said
+    assert f"signal={which.name}" in worker.said
+    assert "Traceback" not in worker.said
+    assert "Warning" not in worker.said
+    assert lab.outcome() == lab.calm()
+
+
+def test_a_second_signal_ends_a_worker_whose_hands_are_full(lab: Place, start: Start) -> None:
+    """One asks it to finish what is in hand; two mean now: the ledger remembers where it stood."""
+    lab.alyx.faults.add("GET", "/datasets", times=1_000_000, delay=45)
+    worker = start(lab.write_config(), "worker", "--embedded-beat")
+    until(lambda: lab.alyx.requests.count("GET", "/datasets"), "a hand waits for Alyx")
+
+    worker.send(signal.SIGTERM)
+    until(lambda: "stop_asked" in worker.said, "it heard the first")
+    assert worker.alive()
+    worker.send(signal.SIGTERM)
+
+    assert worker.wait() == 130
+    assert "Traceback" not in worker.said
+
+
+def test_a_worker_whose_broker_is_away_waits_and_ends_when_told(lab: Place, start: Start) -> None:
+    lab.broker = f"redis://127.0.0.1:{free_port()}/0"
+    worker = start(lab.write_config(), "worker", "--embedded-beat")
+    until(lambda: "ring_lost" in worker.said, "it looks for the broker")
+
+    assert worker.stop() == 0, worker.said
+    assert "Traceback" not in worker.said
+
+
+def test_a_beat_of_its_own_ends_when_told(lab: Place, start: Start, redis_url: str) -> None:
+    lab.broker = redis_url
+    beat = start(lab.write_config(), "beat")
+    until(lambda: doorbell.unheard(redis_url), "it rings")
+
+    assert beat.stop() == 0, beat.said
+    assert "Traceback" not in beat.said
+
+
+def test_a_beat_nobody_could_hear_is_refused(lab: Place, start: Start) -> None:
+    beat = start(lab.write_config(), "beat")
+
+    assert beat.wait() == 2
+    assert "memory://" in beat.said
+
+
+def test_the_store_of_the_config_is_the_one_that_is_tidied(lab: Place) -> None:
+    assert f"{tasks.TIDY} {STORE}" in beat_app(lab.settings()).conf.beat_schedule
