@@ -74,6 +74,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         typer.main.get_command(application())(args=list(arguments), prog_name="alyx-transfer")
     except SystemExit as end:
+        if end.code == Exit.INTERRUPTED:  # Typer's answer to Ctrl-C, without a word
+            output.complain("interrupted")
         return _code(end)
     except KeyboardInterrupt:
         output.complain("interrupted")

@@ -20,6 +20,8 @@ import structlog
 from celery import Celery, signals
 from celery.beat import ScheduleEntry, Scheduler, Service
 from celery.exceptions import SecurityWarning
+from celery.platforms import EX_OK
+from celery.worker import state
 
 from config import doorbell
 
@@ -107,8 +109,11 @@ def _working(app: Celery, concurrency: int, ready: threading.Event) -> Iterator[
     try:
         yield thread
     finally:
+        # A consumer that looks for its broker hears of nothing but this, which is the process's, not the worker's.
+        state.should_stop = EX_OK
         worker.stop()
         thread.join()
+        state.should_stop = None
 
 
 @contextmanager

@@ -6,12 +6,14 @@ import pty
 import re
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cli.progress import Estimate, Standing, description
+from cli.progress import Estimate, Standing, Watcher, description
 from tests.cli.running import STORE, SUBJECT, Running, environment
 from tests.client import other_client
 
@@ -263,23 +265,19 @@ def test_what_a_worker_holds_is_watched_and_not_taken(lab: Running, monkeypatch:
             sending.set()
             assert seen.wait(60)
 
+    @contextmanager
+    def watch(*_: object, **__: object) -> Iterator[Watcher]:
+        yield Watcher(lambda _count: None, lambda others: seen.set() if others else None)
+
     lab.before = slowly
-    waits: list[float] = []
-
-    def look_again(seconds: float) -> None:
-        waits.append(seconds)
-        seen.set()
-        other.wait(60)
-
+    monkeypatch.setattr("cli.progress.watch", watch)
+    monkeypatch.setattr("transfer.foreground._LOOK_AGAIN", 0.05)
     with lab.start("push", session, env=environment()) as other:
         assert sending.wait(60)
-        monkeypatch.setattr("transfer.runner.time.sleep", look_again)
-        monkeypatch.setattr("transfer.runner.Runner.sleep", staticmethod(look_again), raising=False)
         code, out, _ = lab.run("push", session)
         assert other.communicate()[1] == ""
 
     assert (code, other.returncode) == (0, 0)
-    assert waits
     assert re.search("spikes.times.npy +recorded", out)
     (sent,) = lab.rows("SELECT count(*) AS times FROM events WHERE became = 'sent'")
     assert sent.times == 1
@@ -342,15 +340,9 @@ def test_a_terminal_sees_a_bar(lab: Running) -> None:
     ) as child:
         os.close(terminal)
         shown = b""
-        while True:
-            try:
-                piece = os.read(control, 4096)
-            except OSError as error:  # Linux says EIO when the other end is closed
-                assert error.errno == errno.EIO
-                break
-            if not piece:
-                break
-            shown += piece
+        with suppress(OSError):  # Linux answers EIO when the other end is closed
+            while piece := os.read(control, 4096):
+                shown += piece
         out = child.communicate(timeout=60)[0]
     os.close(control)
     assert child.returncode == 0
