@@ -22,7 +22,7 @@ from transfer.model import Item, Lab
 from transfer.retries import Hold, Patience, TryAgain, decide
 from transfer.status import Status
 from transfer.steps import coexistence
-from transfer.steps.work import Failure, Work, by_hundred
+from transfer.steps.work import Failure, Work, by_hundred, central_record
 from transfer.verdicts import Comparison, compare
 
 log = structlog.get_logger()
@@ -173,7 +173,7 @@ def settle_central(work: Work, items: Sequence[Item]) -> None:
     known = work.catalog.datasets([item.uuid for item in items if item.dataset_uuid])
     for item in items:
         dataset = known.get(item.dataset_uuid) if item.dataset_uuid else None
-        record = dataset.record(item.target) if dataset else None
+        record = central_record(item, dataset) if dataset else None
         if dataset is None or record is None or not record.exists:
             continue
         ours = item.status is Status.PUBLISHED and compare(dataset.md5, item.md5) is Comparison.EQUAL

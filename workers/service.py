@@ -110,10 +110,10 @@ def _working(app: Celery, concurrency: int, ready: threading.Event) -> Iterator[
         yield thread
     finally:
         # A consumer that looks for its broker hears of nothing but this, which is the process's, not the worker's.
-        state.should_stop = EX_OK
+        vars(state)["should_stop"] = EX_OK
         worker.stop()
         thread.join()
-        state.should_stop = None
+        vars(state)["should_stop"] = None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from config import wiring
 from config.sections import Settings
@@ -164,9 +164,7 @@ class Place:
             batch_files=self.batch_files,
         )
         for one in (self, *self.neighbours):
-            said += _LAB.format(
-                name=one.lab, repository=one.repository, root=one.lab_root, store=one.store
-            )
+            said += _LAB.format(name=one.lab, repository=one.repository, root=one.lab_root, store=one.store)
             said += f'\n[stores."{one.store}"]\n{one._store_lines()}'
         file = self.root / "config.toml"
         file.write_text(said)
@@ -259,8 +257,11 @@ class Place:
         )
 
     def done(self) -> bool:
-        """Whether all has arrived, and nobody holds anything any more."""
-        return self.arrived() >= len(self.files) and self.outcome().leases == 0
+        """Whether all has arrived, and nobody holds anything any more; False while the ledger cannot tell."""
+        try:
+            return self.arrived() >= len(self.files) and self.outcome().leases == 0
+        except (OperationalError, ProgrammingError):
+            return False
 
     def endpoint(self, name: str) -> Any:
         """An endpoint's row."""
@@ -271,7 +272,7 @@ class Place:
         return int(self.ask(question)[0][0])
 
     def ask(self, question: str) -> list[Any]:
-        """The rows of a SELECT on the ledger; none while it is away or not there yet."""
+        """The rows of a SELECT on the ledger."""
         engine = open_engine(self.ledger_url or f"sqlite:///{self.root / 'ledger.sqlite'}")
         try:
             with engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
@@ -380,6 +381,3 @@ def programs() -> Iterator[Callable[..., Program]]:
         for one in started:
             with contextlib.suppress(ProcessLookupError):
                 one.close()
-
-
-__all__: Sequence[str] = ["PATIENCE", "OperationalError", "Outcome", "Place", "Program", "place", "programs", "until"]

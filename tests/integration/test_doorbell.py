@@ -129,7 +129,9 @@ class Town:
             "datasets": len(lab.alyx.tables.datasets()),
             "receipts": {
                 tuple(row)
-                for row in lab.rows("SELECT copy, count(*) FROM receipts WHERE kind = 'arrival' GROUP BY copy")
+                for row in lab.rows(
+                    "SELECT copy, count(*) FROM receipts WHERE kind = 'arrival' GROUP BY copy"
+                )
             },
             "open": lab.rows("SELECT count(*) FROM items WHERE open = 1")[0][0],
             "batches": lab.rows("SELECT count(*) FROM batches WHERE open = 1")[0][0],
@@ -277,6 +279,13 @@ def test_a_round_that_fails_is_said_in_a_sentence_and_rung_for_again(town: Town)
     town.deliver((tasks.MIRROR, (LAB,)))
     (row,) = town.lab.rows(f"SELECT last_outcome FROM jobs WHERE name = 'mirror {LAB}'")
     assert row.last_outcome == "all sent"
+
+
+def test_two_workers_in_one_process_keep_their_own_crews(town: Town) -> None:
+    """Celery shares tasks among all applications unless told not to: the second would work with the first's ledger."""
+    crews = [app.tasks[tasks.SWEEP].__wrapped__.__closure__ for app in town.workers]
+    assert crews[0] is not crews[1]
+    assert town.workers[0].tasks[tasks.SWEEP].run is not town.workers[1].tasks[tasks.SWEEP].run
 
 
 def test_a_ring_for_a_lab_that_is_not_ours_does_nothing(town: Town) -> None:

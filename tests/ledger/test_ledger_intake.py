@@ -143,7 +143,7 @@ def test_a_damaged_copy_is_sent_again_though_its_hash_is_known(world: World) -> 
 
 
 @on_both
-def test_a_file_that_is_gone_is_marked_and_its_open_item_answered_once(world: World) -> None:
+def test_a_file_that_is_gone_is_marked_once_and_its_open_item_answered_until_it_is_held(world: World) -> None:
     session = world.session()
     world.visit(session, {A: "one", B: "two"})
     world.clock.passes(minutes=1)
@@ -151,6 +151,11 @@ def test_a_file_that_is_gone_is_marked_and_its_open_item_answered_once(world: Wo
     assert [item.source_path.name for item in gone] == ["a.npy"]
     assert dataset(world, A).gone_at == NOON.replace(minute=1)
     assert dataset(world, B).gone_at is None
+    world.clock.passes(minutes=1)
+    assert world.visit(session, {B: "two"}) == gone
+    assert dataset(world, A).gone_at == NOON.replace(minute=1)
+    with world.ledger.unguarded() as tx:
+        tx.hold([(item, SourceVanished("gone", to=item.source_path)) for item in gone])
     assert world.visit(session, {B: "two"}) == []
 
 

@@ -4,6 +4,8 @@ import atexit
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,8 +21,9 @@ from transfer.errors import LostRace, StoreRefused
 from transfer.ledger import Lease, Ledger, schema
 from transfer.ledger.arrivals import Arrival, recorded
 from transfer.ledger.engine import open_engine
+from transfer.ledger.guarded import Guarded
 from transfer.ledger.intake import discovered, registered
-from transfer.ledger.tables import items, receipts
+from transfer.ledger.tables import batches, items, receipts, sessions
 from transfer.model import Session
 from transfer.status import ENDS, JOURNEY, MOVES, OPEN, Status, may_move
 
@@ -93,6 +96,23 @@ class Storm(RuleBasedStateMachine):
                 self.visits[worker] = claimed
         return self.visits.get(worker)
 
+    @contextmanager
+    def as_holder(self, lease: Lease) -> Iterator[Guarded]:
+        """A guarded transaction, which opens exactly to the one whose token is on a row that has not lapsed."""
+        table = sessions if lease.kind == "session" else batches
+        mine = (table.c.id == lease.subject, table.c.lease_token == lease.token)
+        with self.ledger.reading() as connection:
+            until = connection.scalar(select(table.c.lease_until).where(*mine))
+        holds = until is not None and until > self.clock.now
+        try:
+            with self.ledger.guarded(lease) as tx:
+                if not holds:
+                    raise RuntimeError(f"{lease} was let in after it was lost")
+                yield tx
+        except LostRace:
+            assert not holds
+            raise
+
     def lost(self, worker: str, before: dict[int, tuple[Status, str | None]]) -> None:
         """An overtaken worker has written nothing; it begins anew."""
         assert self.standing() == before
@@ -107,7 +127,7 @@ class Storm(RuleBasedStateMachine):
         lease, session = visit
         before = self.standing()
         try:
-            with self.ledger.guarded(lease) as tx:
+            with self.as_holder(lease) as tx:
                 discovered(tx, session, LAB, [look(*pair) for pair in zip(PATHS, contents, strict=False)])
         except LostRace:
             self.lost(worker, before)
@@ -126,7 +146,7 @@ class Storm(RuleBasedStateMachine):
         before = self.standing()
         found = self.ledger.session_items(session.id, Status.DISCOVERED)
         try:
-            with self.ledger.guarded(lease) as tx:
+            with self.as_holder(lease) as tx:
                 moved = registered(tx, [known(one) for one in found])
         except LostRace:
             self.lost(worker, before)
@@ -154,7 +174,7 @@ class Storm(RuleBasedStateMachine):
             item = replace(item, status=there)
         before = self.standing()
         try:
-            with self.ledger.guarded(lease) as tx:
+            with self.as_holder(lease) as tx:
                 if there is Status.RECORDED:
                     moved = recorded(tx, [Arrival(item=item, read_back_at=self.clock.now)])
                 else:
@@ -177,7 +197,7 @@ class Storm(RuleBasedStateMachine):
             before = self.standing()
             due = self.ledger.due_items(int(lease.subject))
             try:
-                with self.ledger.guarded(lease) as tx:
+                with self.as_holder(lease) as tx:
                     arrived = [one for one in due if one.status is Status.PUBLISHED]
                     there = {one.id: JOURNEY[JOURNEY.index(one.status) + 1] for one in due}
                     moved = recorded(tx, [Arrival(item=one, read_back_at=self.clock.now) for one in arrived])
@@ -197,7 +217,7 @@ class Storm(RuleBasedStateMachine):
         before = self.standing()
         held = [one for one in self.world.items() if one.id in self.held]
         try:
-            with self.ledger.guarded(lease) as tx:
+            with self.as_holder(lease) as tx:
                 moved = tx.move([step(one, JOURNEY[JOURNEY.index(one.status) + 1]) for one in held])
         except LostRace:
             self.lost(worker, before)
@@ -213,7 +233,7 @@ class Storm(RuleBasedStateMachine):
         item = found[which % len(found)]
         before = self.standing()
         try:
-            with self.ledger.guarded(lease) as tx:
+            with self.as_holder(lease) as tx:
                 if hold:
                     tx.hold([(item, NO)])
                 else:
@@ -282,8 +302,8 @@ class Storm(RuleBasedStateMachine):
 @pytest.mark.timeout(100)
 class TestStorm(Storm.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(
-        max_examples=25,
-        stateful_step_count=40,
+        max_examples=15,
+        stateful_step_count=30,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

@@ -5,7 +5,8 @@ PROMISES
   another's partial;
 - what already stands under the final name with the registered hash is adopted, zero bytes sent;
 - what Alyx announces although the stored bytes are not its hash's is withdrawn before anything is sent;
-- a source whose bytes are no longer those registered goes back to be discovered, at no cost in tries.
+- a source whose bytes are no longer those registered goes back to be discovered, at no cost in tries;
+- no file is called vanished while the lab's whole root is away (a share that is not mounted).
 
 After a lost connection the files that were not yet sent go again on a fresh connection, at most three
 times, each time under a new partial name: the server may still be writing what the dead one sent.
@@ -15,7 +16,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from transfer.errors import ConnectionLost, SourceChanged, TransferError
+from transfer.errors import ConnectionLost, SourceChanged, SourceRootMissing, SourceVanished, TransferError
 from transfer.ledger.guarded import Move
 from transfer.model import Item
 from transfer.paths import partial_name
@@ -32,7 +33,7 @@ _SENT = 64  # sent files written down at once
 
 
 def push(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
-    """PLANNED -> SENT (or, adopted, -> VERIFIED)."""
+    """PLANNED -> SENT (or, adopted, -> VERIFIED).  Raises `SourceRootMissing`."""
     failures: list[Failure] = []
     to_send: list[Item] = []
     for some in by_hundred(items):
@@ -41,7 +42,11 @@ def push(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
         withdraw(work, differ)
         failures += gone + rediscover([fresh.item for fresh in differ], hash_moved)
         to_send += _adopt(work, same)
-    return failures + _send(work, to_send)
+    failures += _send(work, to_send)
+    vanished = any(isinstance(failure.error, SourceVanished) for failure in failures)
+    if vanished and not work.lab.root.is_dir():
+        raise SourceRootMissing("the lab's data folder is not there", to=work.lab.root)
+    return failures
 
 
 def _adopt(work: BatchWork, fresh: Sequence[Fresh]) -> list[Item]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from transfer.catalog.base import Catalog, CatalogDataset
+from transfer.catalog.base import Catalog, CatalogDataset, FileRecord
 from transfer.errors import CatalogRefused, TransferError
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
@@ -80,8 +80,13 @@ class Fresh:
     @property
     def announced(self) -> bool:
         """Whether Alyx says that the central copy exists."""
-        record = self.dataset.record(self.item.target)
+        record = central_record(self.item, self.dataset)
         return record is not None and record.exists
+
+
+def central_record(item: Item, dataset: CatalogDataset) -> FileRecord | None:
+    """The item's own central record; an unpadded session number may have left a second one beside it."""
+    return next((record for record in dataset.records if record.id == item.record_uuid), None)
 
 
 def read_again(work: Work, items: Sequence[Item]) -> tuple[list[Fresh], list[Fresh], list[Failure]]:
@@ -90,7 +95,7 @@ def read_again(work: Work, items: Sequence[Item]) -> tuple[list[Fresh], list[Fre
     same, differ, gone = [], [], []
     for item in items:
         dataset = known.get(item.uuid)
-        if dataset is None or dataset.record(item.target) is None:
+        if dataset is None or central_record(item, dataset) is None:
             gone.append(Failure(item=item, error=_gone(item)))
         elif compare(dataset.md5, item.md5) is Comparison.EQUAL:
             same.append(Fresh(item, dataset))
