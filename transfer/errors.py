@@ -289,7 +289,10 @@ class LedgerUnavailable(TransferError):
 
 class LedgerSchema(TransferError):
     code, name, cure, reach = "E-4003", "ledger-schema", Cure.PERSON, Reach.ENDPOINT
-    remedy = "Use the version of alyx-transfer that wrote this ledger, or run alyx-transfer recover."
+    remedy = (
+        "Use the version of alyx-transfer that wrote this ledger, or a newer one, "
+        "or name another database in ledger.url."
+    )
 
 
 class ForeignLedger(TransferError):

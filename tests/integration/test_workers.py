@@ -2,18 +2,28 @@
 
 import logging
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import signals
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from config import doorbell
-from tests.integration.lab import Place, Program, place, programs, until, working
+from tests.integration.lab import PATIENCE, REPOSITORY, Place, Program, place, programs, until, working
 from tests.servers import free_port
-from tests.world import STORE
+from tests.world import world
+from transfer.ledger import open_ledger
+from transfer.ledger.jobs import claim_job, last_run
+from transfer.ledger.tables import batches
+from transfer.transports.base import Failed, Moved, Sent, Upload
+from transfer.transports.local import LocalTransport
 from workers import service, tasks
 from workers.app import make_app
 from workers.assembly import beat_app
@@ -160,5 +170,117 @@ def test_a_beat_nobody_could_hear_is_refused(lab: Place, start: Start) -> None:
     assert "memory://" in beat.said
 
 
-def test_the_store_of_the_config_is_the_one_that_is_tidied(lab: Place) -> None:
-    assert f"{tasks.TIDY} {STORE}" in beat_app(lab.settings()).conf.beat_schedule
+# ---- the pulse: who works slowly keeps what it holds, who sleeps loses it
+
+
+class Slow:
+    """A local store whose line stands still, after the first byte, until it is told to go on."""
+
+    def __init__(self, root: Path) -> None:
+        self._behind = LocalTransport(root, connections=1)
+        self.standing = threading.Event()
+        self.go_on = threading.Event()
+
+    def __enter__(self) -> "Slow":
+        self._behind.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._behind.__exit__(None, None, None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)
+
+    def put(self, uploads: Iterable[Upload], moved: Moved) -> Iterator[Sent | Failed]:
+        moved(1)
+        self.standing.set()
+        assert self.go_on.wait(PATIENCE)
+        return self._behind.put(uploads, moved)
+
+
+def test_a_slow_transfer_keeps_its_lease_for_as_long_as_it_takes(tmp_path: Path) -> None:
+    """The lease's own end passes, nobody else gets the batch, and the bytes so far are told."""
+    with world(tmp_path) as box, capture_logs():
+        # Given a batch whose line stands still, under a lease of two real seconds
+        session = box.session()
+        box.write(session, "alf/probe00/spikes.times.npy", b"spikes" * 1000)
+        ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+        store = Slow(box.store)
+        runner = box.runner(ledger=ledger, lease_seconds=2, heart=True, open_transport=lambda _: store)
+        box.see(runner, session)
+        assert runner.advance_session()
+        (batch,) = runner.plan()
+        ends: list[bool] = []
+        mover = threading.Thread(target=lambda: ends.append(runner.advance_batch()))
+        mover.start()
+        assert store.standing.wait(PATIENCE)
+        held = select(batches.c.lease_token, batches.c.lease_until, batches.c.bytes_moved)
+
+        def row() -> Any:
+            with ledger.reading() as connection:
+                return connection.execute(held.where(batches.c.id == batch)).one()
+
+        # When twice its length has passed
+        first = row()
+        until(lambda: ledger.moment() > first.lease_until + timedelta(seconds=2), "the lease's end passes")
+
+        # Then it is still the same claim's, and nobody else's
+        now = row()
+        assert now.lease_token == first.lease_token
+        assert ledger.claim_batch(60) is None
+        assert now.bytes_moved == 1
+
+        # and it ends as if nothing had been
+        store.go_on.set()
+        mover.join(PATIENCE)
+        assert ends == [True]
+        assert box.lies() == []
+        assert len(box.stored_files()) == 1
+        assert row().lease_token is None
+        ledger.engine.dispose()
+
+
+_SLEEPER = """
+import sys
+from datetime import timedelta
+from transfer.errors import LostRace
+from transfer.ledger import open_ledger
+from transfer.ledger.jobs import claim_job, job_ran
+from transfer.pulse import Pulse
+
+ledger = open_ledger(sys.argv[1])
+lease = claim_job(ledger, "scan", every=timedelta(0), seconds=2)
+with Pulse(ledger, lease):
+    print("held", flush=True)
+    sys.stdin.readline()
+    for act in (lease.ensure, lambda: job_ran(ledger, lease, "I slept")):
+        try:
+            act()
+        except LostRace:
+            print("lost", flush=True)
+"""
+
+
+def test_a_process_that_was_put_to_sleep_has_lost_what_it_held(tmp_path: Path) -> None:
+    """Its heart sleeps with it: another takes over, and the sleeper neither acts nor writes when it wakes."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    ledger = open_ledger(url)
+    with subprocess.Popen(
+        [sys.executable, "-c", _SLEEPER, url],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as sleeper:
+        try:
+            assert sleeper.stdout is not None
+            assert sleeper.stdout.readline() == "held\n"
+            sleeper.send_signal(signal.SIGSTOP)
+            until(lambda: claim_job(ledger, "scan", every=timedelta(0), seconds=600), "the lease lapses")
+            sleeper.send_signal(signal.SIGCONT)
+            said, _ = sleeper.communicate("wake up\n", timeout=PATIENCE)
+        finally:
+            sleeper.kill()
+    assert said == "lost\nlost\n"
+    assert last_run(ledger, "scan") is None
+    ledger.engine.dispose()
