@@ -6,6 +6,7 @@ The store's server runs in this process, so that its faults can be scripted: set
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -136,6 +137,16 @@ class Running:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
         return subprocess.Popen([str(word) for word in command], cwd=TREE, **options)
 
+    def interrupt(self, child: "subprocess.Popen[str]") -> tuple[int, str, str]:
+        """Ctrl-C; answers as `run`.  A child that hangs shows where, and fails the test."""
+        child.send_signal(signal.SIGINT)
+        try:
+            out, err = child.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGABRT)  # with PYTHONFAULTHANDLER: every thread's stack
+            pytest.fail(f"it does not end: {child.communicate()}")
+        return child.returncode, out, err
+
     # ---- what an observer sees, behind the program's back
 
     def stored(self) -> list[Path]:
@@ -208,5 +219,6 @@ def furnish(alyx: SandboxAlyx, root: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without its own installation."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("ALYX_TRANSFER_")}
+    """This process's environment without its own installation; a child that must be killed shows its stacks."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("ALYX_TRANSFER_")}
+    return {**ours, "PYTHONFAULTHANDLER": "1"}

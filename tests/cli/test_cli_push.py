@@ -4,7 +4,6 @@ import errno
 import os
 import pty
 import re
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -301,11 +300,10 @@ def test_ctrl_c_is_clean_at_any_step(lab: Running, operation: str) -> None:
     lab.before = hang
     with lab.start("push", session, env=environment()) as child:
         assert reached.wait(60)
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
+        ended = lab.interrupt(child)
     released.set()
 
-    assert (child.returncode, out, err) == (130, "", "interrupted\n")
+    assert ended == (130, "", "interrupted\n")
     assert lab.leases() == []
     lab.before = None
     assert lab.run("push", session)[0] == 0
@@ -322,10 +320,9 @@ def test_ctrl_c_while_alyx_is_slow_is_clean(lab: Running) -> None:
     with lab.start("push", session, env=environment()) as child:
         while not lab.alyx.requests.count("GET", "/dataset-types"):
             assert child.poll() is None
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
+        ended = lab.interrupt(child)
 
-    assert (child.returncode, out, err) == (130, "", "interrupted\n")
+    assert ended == (130, "", "interrupted\n")
     assert lab.leases() == []
 
 
