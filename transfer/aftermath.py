@@ -38,10 +38,10 @@ class Aftermath:
     patience: Patience
     chance: Callable[[], float]
 
-    def settle(self, work: Work, failures: Sequence[Failure]) -> None:
-        """Write down what a step could not do."""
+    def settle(self, work: Work, failures: Sequence[Failure]) -> set[str]:
+        """Write down what a step could not do; answers the endpoints that are kept back for it."""
         if not failures:
-            return
+            return set()
         failures = self._move_back(work, failures)
         again: list[tuple[Failure, datetime]] = []
         held: list[tuple[Failure, str]] = []
@@ -58,14 +58,14 @@ class Aftermath:
                 tx.postpone([(failure.item, failure.error)], at=at, burn=failure.burn)
         for session in {f.item.session for f in failures if f.back_to is Status.DISCOVERED}:
             self.ledger.make_due(session)
-        for error in {
-            f.error.code: f.error for f in failures if journey.consequence(f.error).endpoint
-        }.values():
-            self._keep_back(work.lab, error)
+        reaching = {f.error.code: f.error for f in failures if journey.consequence(f.error).endpoint}
+        names = [self._keep_back(work.lab, error) for error in reaching.values()]
+        kept_back = {name for name in names if name is not None}
         for failure in failures:
             log.warning(
                 "file_failed", item=failure.item.id, code=failure.error.code, because=failure.error.sentence
             )
+        return kept_back
 
     def _decide_file(self, failure: Failure, now: datetime) -> TryAgain | Hold:
         """As for any failure, with two exceptions: what is discovered again is decided then, by its hashes, and
@@ -143,22 +143,19 @@ class Aftermath:
             due = self.ledger.due_items(int(lease.subject))
             self._hold(work, [(Failure(item=item, error=error), decision.because) for item in due])
 
-    def _keep_back(self, lab: Lab, error: TransferError) -> None:
+    def _keep_back(self, lab: Lab, error: TransferError) -> str | None:
         """Keep the failed endpoint's work back until it may have recovered, or until a person resumes it."""
-        name = (
-            endpoints.ALYX
-            if journey.is_alyx(error)
-            else lab.repository
-            if journey.is_source(error)
-            else lab.store
-        )
+        name = journey.endpoint_of(error, lab)
+        if name is None:
+            return None
         if journey.consequence(error).pause:
             endpoints.pause(self.ledger, name, by=endpoints.PROGRAM, reason=error.sentence, code=error.code)
-            return
+            return name
         state = endpoints.state(self.ledger, name)
         decision = self._decide(error, (state.failures if state else 0) + 1)
         assert isinstance(decision, TryAgain), "a failure of an endpoint that time cures is never given up"
         endpoints.failed(self.ledger, name, error, retry_at=decision.at)
+        return name
 
     def _lab_of(self, lease: Lease) -> Lab:
         source = self.ledger.source_of(lease)

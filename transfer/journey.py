@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from transfer.errors import Cure, Reach, TransferError
-from transfer.model import Item
+from transfer.ledger.endpoints import ALYX
+from transfer.model import Item, Lab
 from transfer.status import JOURNEY, Status
 from transfer.steps.publish import publish
 from transfer.steps.push import push
@@ -51,11 +52,7 @@ def consequence(error: TransferError) -> Consequence:
     return Consequence(endpoint=whole, pause=whole and error.cure in (Cure.PERSON, Cure.NOTHING))
 
 
-def is_alyx(error: TransferError) -> bool:
-    """Whether the endpoint that failed is Alyx, not the store."""
-    return error.code.startswith("E-3")
-
-
-def is_source(error: TransferError) -> bool:
-    """Whether the endpoint that failed is the lab's side."""
-    return error.code.startswith("E-1")
+def endpoint_of(error: TransferError, lab: Lab) -> str | None:
+    """The endpoint an error speaks of, by the family of its code; None for our own ledger and config."""
+    families = {"E-1": lab.repository, "E-2": lab.store, "E-3": ALYX}
+    return families.get(error.code[:3])

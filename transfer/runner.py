@@ -112,8 +112,8 @@ class Runner:
                 sleep=self.sleep,
             )
             failures = visit(work, session)
-            self._aftermath.settle(work, failures)
-        endpoints.went_well(self.ledger, endpoints.ALYX)
+            kept_back = self._aftermath.settle(work, failures)
+        self._answered({endpoints.ALYX} - kept_back)
         log.info("session_visited", failures=len(failures))
 
     def _move(self, lease: Lease, batch: Batch) -> None:
@@ -129,17 +129,22 @@ class Runner:
             )
             self._learn(batch.target, transport)
             before: list[tuple[int, Status]] = []
+            kept_back: set[str] = set()
             while step := journey.next_step(due := self.ledger.due_items(batch.id)):
                 standing = [(item.id, item.status) for item in due]
                 if standing == before:
                     raise RuntimeError(f"batch {batch.id} did not move: {standing[:3]}")
                 before = standing
                 run, items = step
-                self._aftermath.settle(work, run(work, items))
+                kept_back |= self._aftermath.settle(work, run(work, items))
                 log.info("step_done", step=run.__name__, files=len(items))
         self.ledger.went_well(lease)
-        endpoints.went_well(self.ledger, batch.target)
-        endpoints.went_well(self.ledger, endpoints.ALYX)
+        self._answered({batch.target, endpoints.ALYX} - kept_back)
+
+    def _answered(self, names: set[str]) -> None:
+        """These endpoints did what they were asked: what failed there before is over."""
+        for name in sorted(names):
+            endpoints.went_well(self.ledger, name)
 
     def _learn(self, store: str, transport: StreamingTransport) -> None:
         """Remember whether the store flushes to disk: what it does not, is proved again after a day."""

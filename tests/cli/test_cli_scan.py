@@ -37,9 +37,7 @@ def test_workers_are_rung_for_each_session(lab: Running, monkeypatch: pytest.Mon
     lab.run("scan")
 
     assert lab.json("scan") == {"labs": {LAB: "2 sessions, 2 due"}, "due": 2, "rung": True}
-    assert rings == [
-        ("redis://127.0.0.1:1/0", "alyx_transfer.visit_session", session) for session in (1, 2)
-    ]
+    assert rings == [("redis://127.0.0.1:1/0", "alyx_transfer.visit_session", session) for session in (1, 2)]
 
 
 def test_a_lab_whose_folder_is_away_keeps_no_other_lab_from_being_scanned(lab: Running) -> None:

@@ -200,7 +200,9 @@ class Place:
             name = file.relative_to(self.store_root).as_posix()
             if name in names:
                 stored[names[name]] = md5(file.read_bytes())
-            else:
+            elif (
+                "/" in name
+            ):  # in the root itself lies what a worker left that died while it tried the store out
                 strays.append(name)
         mine = f"copies.repository = '{self.store}'"
         return Outcome(
@@ -302,13 +304,7 @@ def working(settings: Settings, *, concurrency: int = 2) -> Iterator[tuple[Ledge
         yield ledger, crew
 
 
-_PROGRAM = """
-import sys
-from cli import main, work
-if work not in main._COMMANDS:
-    main._COMMANDS = (*main._COMMANDS, work)
-main.run()
-"""
+_PROGRAM = "from cli.main import run; run()"
 
 
 class Program:

@@ -205,7 +205,7 @@ def test_with_every_message_lost_but_the_sweeps_the_outcome_is_the_same(town: To
 
 def test_every_message_heard_twice_at_once_is_the_same(town: Town) -> None:
     """Two workers at the same moment for each message, the rounds' too."""
-    for _ in range(12):
+    for _ in range(6):
         town.beat(town.deliver_twice)
         for message in ROUNDS:
             town.deliver_twice(message)
@@ -220,7 +220,7 @@ def test_every_message_heard_twice_at_once_is_the_same(town: Town) -> None:
 LOST, NOW, LATE, TWICE, AT_ONCE = "lost", "now", "late", "twice", "twice at once"
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     fates=st.lists(st.sampled_from([LOST, NOW, LATE, TWICE, AT_ONCE]), max_size=60),
     seed=st.integers(0, 2**32),

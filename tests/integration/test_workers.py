@@ -50,14 +50,14 @@ def start() -> Iterator[Start]:
 def test_a_worker_begins_and_ends_in_this_process_and_leaves_nothing(
     lab: Place, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Three times in a row: no thread stays, no signal has more listeners, nothing is printed or complained of."""
+    """Twice in a row: no thread stays, no signal has more listeners, nothing is printed or complained of."""
     before = set(threading.enumerate())
     listeners = [len(one.receivers or []) for one in (signals.worker_ready, signals.setup_logging)]
     handlers = [signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)]
     settings = lab.settings()
 
     with caplog.at_level(logging.WARNING), capture_logs():
-        for _ in range(3):
+        for _ in range(2):
             with working(settings):
                 until(lab.done, "every file has its receipt")
 

@@ -83,6 +83,15 @@ class Storm(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.clock.now += timedelta(seconds=seconds)
 
+    @rule(worker=WORKERS)
+    def is_paused_and_overtaken(self, worker: str) -> None:
+        """The worker sleeps through its lease, another takes the batch over; neither knows of the other."""
+        if self.lease_of(worker) is not None:
+            self.clock.now += timedelta(seconds=60)
+            (other,) = {"anna's", "bert's"} - {worker}
+            self.leases.pop(other, None)
+            self.lease_of(other)
+
     def lease_of(self, worker: str) -> Lease | None:
         """The batch the worker holds, or believes to hold, else one that is due."""
         if worker not in self.leases and (claimed := self.ledger.claim_batch(60)):
@@ -302,7 +311,7 @@ class Storm(RuleBasedStateMachine):
 @pytest.mark.timeout(100)
 class TestStorm(Storm.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(
-        max_examples=15,
+        max_examples=10,
         stateful_step_count=30,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -1,6 +1,7 @@
 """Which step comes next, and how far a failure reaches."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.unit.test_planning import item
 from transfer.errors import CATALOGUE, Cure, Reach, TransferError
-from transfer.journey import STEPS, consequence, is_alyx, is_source, next_step
+from transfer.journey import STEPS, consequence, endpoint_of, next_step
+from transfer.model import Lab
 from transfer.status import JOURNEY, Status
 
 MOVING = [Status.PLANNED, Status.SENT, Status.VERIFIED, Status.PUBLISHED]
@@ -55,9 +57,10 @@ def test_a_failure_reaches_as_far_as_it_says(kind: type[TransferError]) -> None:
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=lambda kind: kind.name)
-def test_a_failure_has_one_side(kind: type[TransferError]) -> None:
+def test_a_failure_speaks_of_one_endpoint(kind: type[TransferError]) -> None:
+    """The lab's side, the store or Alyx; a failure of our own ledger or config keeps no endpoint back."""
+    lab = Lab(name="lab", repository="lab_SR", root=Path("/lab"), store="central", work="disk")
     error = TransferError("x")
     error.__dict__.update(code=kind.code)
-    assert is_source(error) == (kind.code < "E-2")
-    assert is_alyx(error) == ("E-3" < kind.code < "E-4")
-    assert not (is_source(error) and is_alyx(error))
+    wanted = {"1": "lab_SR", "2": "central", "3": "alyx"}.get(kind.code[2])
+    assert endpoint_of(error, lab) == wanted

@@ -5,154 +5,37 @@ transactions (see `guarded`) are the only way a worker writes, and everything el
 short transaction that is right whoever runs it, and however often.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
-    Row,
-    Select,
-    Table,
-    and_,
     exists,
     func,
-    insert,
-    or_,
     select,
-    text,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
 from transfer.errors import TransferError
 from transfer.ledger import rows
 from transfer.ledger.batching import hold_taken, open_batch
-from transfer.ledger.engine import DEFECTS, Clock, database_now, insert_into, unavailable
-from transfer.ledger.guarded import Guarded
-from transfer.ledger.leases import Kind, Lease, free, holder_name, release, renew, take
-from transfer.ledger.tables import OPEN, batches, copies, datasets, endpoints, events, items, ledger, sessions
+from transfer.ledger.due import item_is_due, may_be_claimed
+from transfer.ledger.engine import insert_into
+from transfer.ledger.leases import Kind, Lease, release, take
+from transfer.ledger.tables import OPEN, batches, copies, datasets, items, sessions
+from transfer.ledger.transactions import Transactions
 from transfer.model import Batch, Item, Lab, Route, Session, SessionKey
 from transfer.planning import Batching
 from transfer.status import Status
 
 _PLAN_AT_ONCE = 20_000
-_ALYX = "alyx"  # the endpoint that every step but planning needs
 
 
-class Ledger:
-    """All writes, each guarded.  `actor` is who we are in the events; `clock` replaces the database's in tests."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        actor: str | None = None,
-        clock: Clock | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.engine = engine
-        self.actor = actor or f"worker:{holder_name()}"
-        self._clock = clock
-        self._monotonic = monotonic
-
-    # ---- transactions
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One committed transaction; a database that is away leaves as `LedgerUnavailable`."""
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except DEFECTS:
-            raise
-        except DBAPIError as error:
-            raise unavailable(error, self.engine) from error
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A transaction that takes no write lock."""
-        try:
-            with self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
-                yield connection
-        except DEFECTS:
-            raise
-        except DBAPIError as error:
-            raise unavailable(error, self.engine) from error
-
-    def now(self, connection: Connection) -> datetime:
-        return self._clock() if self._clock else database_now(connection)
-
-    @contextmanager
-    def guarded(self, lease: Lease) -> Iterator[Guarded]:
-        """A lease holder's transaction.  Raises `LostRace` before anything is written."""
-        lease.ensure()
-        begun = lease.begin_renewal()
-        with self.writing() as connection:
-            now = self.now(connection)
-            renew(connection, lease, now)
-            yield Guarded(connection, now=now, actor=self.actor, lease=lease)
-        lease.renewed(begun)
-
-    @contextmanager
-    def unguarded(self) -> Iterator[Guarded]:
-        """The same writes for a person's action or a sweep, which hold no lease."""
-        with self.writing() as connection:
-            yield Guarded(connection, now=self.now(connection), actor=self.actor, lease=None)
-
-    def heartbeat(self, lease: Lease, moved: int = 0) -> None:
-        """Renew, and for a batch add the bytes moved since the last beat: progress and liveness in one write."""
-        begun = lease.begin_renewal()
-        with self.writing() as connection:
-            renew(connection, lease, self.now(connection))
-            if moved and lease.kind == "batch":
-                connection.execute(
-                    update(batches)
-                    .where(batches.c.id == lease.subject)
-                    .values(bytes_moved=batches.c.bytes_moved + moved)
-                )
-        lease.renewed(begun)
-
-    # ---- who we are
-
-    def identity(self) -> tuple[UUID, int]:
-        """This ledger's uuid and epoch; drawn at the first call."""
-        with self.writing() as connection:
-            row = connection.execute(select(ledger)).first()
-            if row is None:
-                row = _draw_identity(connection)
-            return row.uuid, row.epoch
-
-    def last_event(self) -> int:
-        with self.reading() as connection:
-            return connection.scalar(select(func.max(events.c.id))) or 0
-
-    def watermark(self, name: str) -> str | None:
-        with self.reading() as connection:
-            marks: dict[str, str] = connection.scalar(select(ledger.c.watermarks)) or {}
-        return marks.get(name)
-
-    def set_watermark(self, name: str, value: str | None) -> None:
-        """Remember `value` under `name`; None forgets it."""
-        self.identity()
-        with self.writing() as connection:
-            marks: dict[str, str] = dict(
-                connection.scalar(select(ledger.c.watermarks).with_for_update()) or {}
-            )
-            marks.pop(name, None)
-            if value is not None:
-                marks[name] = value
-            connection.execute(update(ledger).values(watermarks=marks))
-
-    def moment(self) -> datetime:
-        """Now, by the ledger's clock."""
-        with self.reading() as connection:
-            return self.now(connection)
+class Ledger(Transactions):
+    """The queue's writes, each guarded or right whoever runs it."""
 
     # ---- sessions
 
@@ -207,7 +90,7 @@ class Ledger:
         """Lease one due session, the longest waiting first."""
         with self.writing() as connection:
             now = self.now(connection)
-            due = _due(sessions, now, sources, only)
+            due = may_be_claimed(sessions, now, sources, only)
             row = connection.execute(
                 select(sessions)
                 .where(*due)
@@ -242,7 +125,7 @@ class Ledger:
         """
         with self.unguarded() as tx:
             due = [
-                _due_item(tx.now),
+                item_is_due(tx.now),
                 items.c.status == Status.REGISTERED,
                 items.c.batch.is_(None),
                 copies.c.repository == route.target,
@@ -268,7 +151,7 @@ class Ledger:
         """Lease one batch that has due items: by priority, then the oldest."""
         with self.writing() as connection:
             now = self.now(connection)
-            due = _due(batches, now, sources, only)
+            due = may_be_claimed(batches, now, sources, only)
             row = connection.execute(
                 select(batches)
                 .where(*due)
@@ -288,7 +171,7 @@ class Ledger:
         table = sessions if kind == "session" else batches
         with self.reading() as connection:
             now = self.now(connection)
-            query = select(table.c.id).where(*_due(table, now, sources, None)).order_by(table.c.id)
+            query = select(table.c.id).where(*may_be_claimed(table, now, sources, None)).order_by(table.c.id)
             return list(connection.scalars(query.limit(limit)))
 
     def due_items(self, batch: int) -> list[Item]:
@@ -296,7 +179,7 @@ class Ledger:
         with self.reading() as connection:
             now = self.now(connection)
             found = connection.execute(
-                rows.ITEMS.where(items.c.batch == batch, _due_item(now)).order_by(items.c.id)
+                rows.ITEMS.where(items.c.batch == batch, item_is_due(now)).order_by(items.c.id)
             )
             return [rows.item(row) for row in found]
 
@@ -384,62 +267,6 @@ class Ledger:
         """Close every batch whose items all reached an end."""
         with self.writing() as connection:
             _close_empty(connection, batches.c.open == OPEN)
-
-
-def _due(
-    table: Table, now: datetime, sources: Sequence[str] | None, only: Sequence[int] | None
-) -> list[ColumnElement[bool]]:
-    """The conditions under which a session or batch may be claimed."""
-    due = [free(table, now), ~_kept_back(table.c.source, now), ~_kept_back(_ALYX, now)]
-    if table is sessions:
-        waiting = and_(sessions.c.not_before.is_(None), sessions.c.id.in_(_sessions_with_work(now)))
-        due += [or_(sessions.c.not_before <= now, waiting), sessions.c.hold.is_(None)]
-    else:
-        due += [
-            batches.c.open == OPEN,
-            or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
-            batches.c.cancel_at.is_(None),
-            ~_kept_back(batches.c.target, now),
-            exists().where(_due_item(now), items.c.batch == batches.c.id),
-        ]
-    if sources is not None:
-        due.append(table.c.source.in_(sources))
-    if only is not None:
-        due.append(table.c.id.in_(only))
-    return due
-
-
-def _sessions_with_work(now: datetime) -> Select[Any]:
-    """Sessions with an item at DISCOVERED whose time has come.
-
-    Such a session is due even if nobody rang: the ring is a write of its own, so a death or a visit that was
-    just ending may have swallowed it, and an item that could not be registered waits by its own `not_before`.
-    """
-    return (
-        select(datasets.c.session)
-        .join(copies, copies.c.dataset == datasets.c.id)
-        .join(items, items.c.copy == copies.c.id)
-        .where(_due_item(now), items.c.batch.is_(None), items.c.status == Status.DISCOVERED)
-    )
-
-
-def _due_item(now: datetime) -> ColumnElement[bool]:
-    return and_(items.c.open == OPEN, items.c.hold.is_(None), items.c.not_before <= now)
-
-
-def _kept_back(name: Any, now: datetime) -> ColumnElement[bool]:
-    return exists().where(
-        endpoints.c.name == name, or_(endpoints.c.paused_by.is_not(None), endpoints.c.retry_at > now)
-    )
-
-
-def _draw_identity(connection: Connection) -> Row[Any]:
-    """The one row of `ledger`, made if nobody else has made it while we waited for the table."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("LOCK TABLE ledger IN EXCLUSIVE MODE"))
-    if connection.execute(select(ledger)).first() is None:
-        connection.execute(insert(ledger).values(uuid=uuid4(), epoch=1, mirrored_event=0, watermarks={}))
-    return connection.execute(select(ledger)).one()
 
 
 def _close_empty(connection: Connection, which: ColumnElement[bool]) -> None:

@@ -87,7 +87,8 @@ class Crew(Generic[Hand]):
                 yield _unwrap(done.get())
             finished = True
         finally:
-            for _ in threads:
+            # One for each hand, not for each thread we know: Ctrl-C may strike while one is being started.
+            for _ in self._hands:
                 todo.put(None)
             if not finished:
                 self.give_up()

@@ -293,6 +293,10 @@ class LocalTransport:
             found = place.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None  # nothing can stand there; whoever writes is told, for that file alone
+            raise
         if not stat.S_ISREG(found.st_mode):
             return None
         return RemoteFile(path=path, size=found.st_size, mtime_ns=found.st_mtime_ns)

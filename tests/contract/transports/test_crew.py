@@ -66,3 +66,23 @@ def test_what_the_work_raises_is_raised_here(hands: int) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(Crew(range(hands)).spread(range(100), work))
+
+
+def test_ctrl_c_while_a_hand_is_being_engaged_ends_every_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that was just started is not known yet; the others must not wait for its end signal."""
+    crew = Crew(range(3))
+    engage = crew._engage
+    engaged: list[threading.Thread] = []
+
+    def interrupted(*parts: object) -> threading.Thread:
+        engaged.append(engage(*parts))  # type: ignore[arg-type]
+        if len(engaged) == 2:
+            raise KeyboardInterrupt
+        return engaged[-1]
+
+    monkeypatch.setattr(crew, "_engage", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(crew.spread(range(9), lambda _hand, request: request))
+    for thread in engaged:
+        thread.join(10)
+        assert not thread.is_alive()

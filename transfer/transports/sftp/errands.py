@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from transfer.errors import RenameDoesNotReplace, StoreDenied, StoredFileMissing, TransferError
+from transfer.errors import PathTooLong, RenameDoesNotReplace, StoreDenied, StoredFileMissing, TransferError
 from transfer.transports.base import Failed, RemoteFile, Rename
 from transfer.transports.sftp import protocol
 from transfer.transports.sftp.protocol import Attributes, Conversation, Refusal, Window, string
@@ -38,7 +38,10 @@ def _file(
         case Refusal(code=protocol.NO_SUCH_FILE):
             return None
         case Refusal():
-            raise store.explain(conversation, found, path) from found
+            error = store.explain(conversation, found, path)
+            if isinstance(error, PathTooLong):
+                return None  # nothing can stand there; whoever writes is told, for that file alone
+            raise error from found
         case Attributes():
             return file_of(path, found) if found.is_regular else None
 

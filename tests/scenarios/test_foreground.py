@@ -1,0 +1,180 @@
+"""Pushing in the foreground: Ctrl-C at any moment, and what a person's request wakes."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.world import LAB_SERVER, STORE, World, world
+from transfer import foreground
+from transfer.errors import EndpointUnreachable, LoginRefused
+from transfer.ledger import Ledger, endpoints
+from transfer.runner import Runner
+
+NAME = "alf/spikes.times.npy"
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as made:
+        yield made
+
+
+def push(box: World, runner: Runner, session: Path) -> None:
+    with foreground.CtrlC() as keys:
+        runner.interruptible = keys.welcome
+        foreground.push(runner, [box.see(runner, session)])
+
+
+# ---- Ctrl-C
+
+
+class Struck:
+    """Presses Ctrl-C before or after the n-th transaction of a ledger, which is when it hurts."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.pressed = False
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("writing", "reading"):
+            self._watch(monkeypatch, name, getattr(Ledger, name))
+
+    def _watch(self, monkeypatch: pytest.MonkeyPatch, name: str, real: Any) -> None:
+        @contextmanager
+        def watched(ledger: Ledger) -> Iterator[Any]:
+            self.step()
+            with real(ledger) as connection:
+                yield connection
+                self.step()
+            self.step()
+
+        monkeypatch.setattr(Ledger, name, watched)
+
+
+def test_ctrl_c_at_any_moment_leaves_no_lease_and_the_next_push_ends_the_work(
+    box: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, inside or after each transaction of a push, one after the other, until none is left."""
+    moment, pressed, times = 0, True, 0
+    while pressed:
+        moment, times = moment + 2, times + 1  # there are three moments to a transaction
+        session = box.session(times)
+        box.write(session, NAME, b"spikes %d" % times)
+        runner = box.runner()
+        struck = Struck(moment)
+        with monkeypatch.context() as patch:
+            number = box.see(runner, session)
+            struck.watch(patch)
+            with foreground.CtrlC() as keys:
+                runner.interruptible = keys.welcome
+                with suppress(KeyboardInterrupt):
+                    foreground.push(runner, [number])
+                keys._asked = False  # what came too late to be taken is raised at the end of a command
+        pressed = struck.pressed
+        for table in ("sessions", "batches"):
+            assert box.rows(f"SELECT id FROM {table} WHERE lease_token IS NOT NULL") == [], moment
+        push(box, box.runner(), session)
+        assert box.facts() == {}
+        assert box.lies() == []
+    assert moment > 60
+    assert len(box.ends()) == times
+
+
+def pressed_outside(after: list[str]) -> None:
+    with foreground.CtrlC() as keys:
+        signal.raise_signal(signal.SIGINT)
+        after.append("went on")
+        with keys.welcome():
+            after.append("was not taken")
+
+
+def pressed_at_the_end(after: list[str]) -> None:
+    with foreground.CtrlC():
+        signal.raise_signal(signal.SIGINT)
+        after.append("went on")
+
+
+def pressed_inside(after: list[str]) -> None:
+    with foreground.CtrlC() as keys, keys.welcome():
+        signal.raise_signal(signal.SIGINT)
+        after.append("was not taken")
+
+
+@pytest.mark.parametrize(
+    ("act", "went"),
+    [(pressed_outside, ["went on"]), (pressed_at_the_end, ["went on"]), (pressed_inside, [])],
+)
+def test_ctrl_c_waits_where_it_is_not_welcome(act: Callable[[list[str]], None], went: list[str]) -> None:
+    """A claim that is just being committed is not torn in two; at the next welcome, or the end, it is taken."""
+    before = signal.getsignal(signal.SIGINT)
+    after: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        act(after)
+    assert after == went
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_process_that_ignores_ctrl_c_goes_on_doing_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with foreground.CtrlC() as keys, keys.welcome():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# ---- what a person's request wakes
+
+
+def test_what_the_program_keeps_back_is_tried_again_and_what_a_person_paused_is_not(box: World) -> None:
+    ledger = box.runner().ledger
+    away = EndpointUnreachable("the server cannot be reached", to="sftp://store")
+    refused = LoginRefused("login refused", to="alyx")
+    box.clock.advance(1)
+    endpoints.failed(ledger, STORE, away, retry_at=box.clock.now.replace(year=2030))
+    endpoints.pause(ledger, endpoints.ALYX, by=endpoints.PROGRAM, reason=refused.sentence, code=refused.code)
+    endpoints.pause(ledger, LAB_SERVER, by="person:anne", reason="new disks")
+
+    kept = {place.name: (place.code, place.paused_by) for place in foreground.kept_back(ledger, [box.lab])}
+    assert kept == {
+        endpoints.ALYX: ("E-2003", None),
+        STORE: ("E-2002", None),
+        LAB_SERVER: (None, "person:anne"),
+    }
+
+    assert sorted(foreground.try_again(ledger, [box.lab])) == sorted([endpoints.ALYX, STORE])
+    assert [place.name for place in foreground.kept_back(ledger, [box.lab])] == [LAB_SERVER]
+    assert foreground.try_again(ledger, [box.lab]) == []
+
+
+def test_a_store_that_refuses_every_file_stays_kept_back(box: World) -> None:
+    """The failure of single files that reaches the whole store is not forgotten because the batch ended."""
+    from transfer.errors import StoreFull
+    from transfer.transports.local import LocalTransport
+
+    class Full(LocalTransport):
+        def put(self, uploads: Any, moved: Any) -> Iterator[Any]:
+            from transfer.transports.base import Failed
+
+            for upload in uploads:
+                yield Failed(key=upload.key, error=StoreFull("no space left at the store", to=upload.partial))
+
+    box.open_store = lambda: Full(box.store, connections=1)
+    session = box.session()
+    box.write(session, NAME, b"spikes")
+    runner = box.runner()
+    push(box, runner, session)
+
+    (place,) = foreground.kept_back(runner.ledger, [box.lab])
+    assert (place.name, place.code) == (STORE, "E-2006")
+    assert not runner.work()

@@ -1,0 +1,60 @@
+"""What may be claimed now, as conditions: nobody holds it, nothing keeps it back, and its time has come."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Table, and_, exists, or_, select
+
+from transfer.ledger.leases import free
+from transfer.ledger.tables import OPEN, batches, copies, datasets, endpoints, items, sessions
+from transfer.status import Status
+
+_ALYX = "alyx"  # the endpoint that every step but planning needs
+
+
+def may_be_claimed(
+    table: Table, now: datetime, sources: Sequence[str] | None, only: Sequence[int] | None
+) -> list[ColumnElement[bool]]:
+    """The conditions under which a session or batch may be claimed."""
+    due = [free(table, now), ~_kept_back(table.c.source, now), ~_kept_back(_ALYX, now)]
+    if table is sessions:
+        waiting = and_(sessions.c.not_before.is_(None), sessions.c.id.in_(_sessions_with_work(now)))
+        due += [or_(sessions.c.not_before <= now, waiting), sessions.c.hold.is_(None)]
+    else:
+        due += [
+            batches.c.open == OPEN,
+            or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
+            batches.c.cancel_at.is_(None),
+            ~_kept_back(batches.c.target, now),
+            exists().where(item_is_due(now), items.c.batch == batches.c.id),
+        ]
+    if sources is not None:
+        due.append(table.c.source.in_(sources))
+    if only is not None:
+        due.append(table.c.id.in_(only))
+    return due
+
+
+def _sessions_with_work(now: datetime) -> Select[Any]:
+    """Sessions with an item at DISCOVERED whose time has come.
+
+    Such a session is due even if nobody rang: the ring is a write of its own, so a death or a visit that was
+    just ending may have swallowed it, and an item that could not be registered waits by its own `not_before`.
+    """
+    return (
+        select(datasets.c.session)
+        .join(copies, copies.c.dataset == datasets.c.id)
+        .join(items, items.c.copy == copies.c.id)
+        .where(item_is_due(now), items.c.batch.is_(None), items.c.status == Status.DISCOVERED)
+    )
+
+
+def item_is_due(now: datetime) -> ColumnElement[bool]:
+    return and_(items.c.open == OPEN, items.c.hold.is_(None), items.c.not_before <= now)
+
+
+def _kept_back(name: Any, now: datetime) -> ColumnElement[bool]:
+    return exists().where(
+        endpoints.c.name == name, or_(endpoints.c.paused_by.is_not(None), endpoints.c.retry_at > now)
+    )
