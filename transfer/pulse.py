@@ -6,6 +6,7 @@ same write.  When a beat learns that the lease is lost it stops; the holder noti
 """
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -41,15 +42,19 @@ class Pulse:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        if kind is None and self._moved:
+            with suppress(TransferError):  # only the count of bytes is at stake
+                self._ledger.heartbeat(self._lease, self._taken())
 
     def _run(self) -> None:
         while not self._stop.wait(self._lease.seconds / _BEATS_PER_LEASE):
+            taken = self._taken()
             try:
-                self._ledger.heartbeat(self._lease, self._taken())
+                self._ledger.heartbeat(self._lease, taken)
             except LostRace:
                 return
             except TransferError:
-                continue  # the database is away for a moment: the lease itself decides how long we may act
+                self.moved(taken)  # the database is away for a moment: the lease decides how long we may act
 
     def _taken(self) -> int:
         with self._lock:

@@ -169,3 +169,25 @@ def test_a_version_registered_by_others_while_we_sent_is_discovered_again_not_he
     assert box.lies() == []
     assert box.record(FILE)["exists"]
     assert box.stored(FILE).read_bytes() == file.read_bytes()
+
+
+def test_an_unmounted_share_that_leaves_an_empty_folder_holds_no_file(box: World, tmp_path: Path) -> None:
+    """The endpoint waits until the share is back; no file counts as vanished."""
+    session = box.session()
+    box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    number = box.see(runner, session)
+    runner.advance_session()
+    runner.plan()
+    mounted = tmp_path / "elsewhere"
+    box.lab.root.rename(mounted)
+    box.lab.root.mkdir()
+
+    box.settle(runner)
+    assert only_item(runner, number).hold is None
+
+    box.lab.root.rmdir()
+    mounted.rename(box.lab.root)
+    box.clock.advance(3600)
+    box.settle(runner)
+    assert box.record(FILE)["exists"]

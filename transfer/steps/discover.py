@@ -79,13 +79,21 @@ class Discovery:
     unreadable: bool  # a permission that is mended leaves no trace in the fingerprint
 
 
+def require_root(root: Path) -> None:
+    """Raise `SourceRootMissing` when a root in which something was seen is gone, or empty as a mount point is."""
+    if not root.is_dir():
+        raise SourceRootMissing("the lab's data folder is not there", to=root)
+    with os.scandir(root) as entries:
+        if next(entries, None) is None:
+            raise SourceRootMissing("the lab's data folder is empty, as an unmounted share is", to=root)
+
+
 def look(root: Path, session: PurePosixPath) -> Found:
     """Walk one session's folder without reading a byte.
 
     Raises `SourceRootMissing` when the lab's root is not there, `NotASession` when the folder is not.
     """
-    if not root.is_dir():
-        raise SourceRootMissing("the lab's data folder is not there", to=root)
+    require_root(root)
     folder = root / session
     if folder.is_symlink() or not folder.is_dir():
         do = "Put the session's folder back, then release the session."

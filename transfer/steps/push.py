@@ -16,12 +16,13 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from transfer.errors import ConnectionLost, SourceChanged, SourceRootMissing, SourceVanished, TransferError
+from transfer.errors import ConnectionLost, SourceChanged, SourceVanished, TransferError
 from transfer.ledger.guarded import Move
 from transfer.model import Item
 from transfer.paths import partial_name
 from transfer.status import Status
 from transfer.steps import coexistence
+from transfer.steps.discover import require_root
 from transfer.steps.record import hash_moved
 from transfer.steps.verify import prove
 from transfer.steps.work import BatchWork, Failure, Fresh, by_hundred, read_again, rediscover, withdraw
@@ -43,9 +44,8 @@ def push(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
         failures += gone + rediscover([fresh.item for fresh in differ], hash_moved)
         to_send += _adopt(work, same)
     failures += _send(work, to_send)
-    vanished = any(isinstance(failure.error, SourceVanished) for failure in failures)
-    if vanished and not work.lab.root.is_dir():
-        raise SourceRootMissing("the lab's data folder is not there", to=work.lab.root)
+    if any(isinstance(failure.error, SourceVanished) for failure in failures):
+        require_root(work.lab.root)
     return failures
 
 

@@ -8,9 +8,6 @@ from transfer.transports.base import StreamingTransport
 def test_a_name_too_long_for_the_store_is_simply_not_there(
     transport: StreamingTransport, scratch: PurePosixPath
 ) -> None:
-    """One such file must not keep its whole batch from being looked at.
-
-    The embedded server says only "failure", as some real ones do; then it is the store's refusal.
-    """
+    """One such file must not keep its whole batch from being looked at."""
     names = [scratch / "a.npy", scratch / ("x" * 300), scratch / "b.npy"]
     assert list(transport.stat(names)) == [None, None, None]
