@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.client import Client, other_client
+from tests.scripted import Faulty
 from tests.world import LAB_SERVER, STORE, World, md5, world
 from transfer.abandonment import abandon
 from transfer.errors import (
@@ -21,7 +22,6 @@ from transfer.errors import (
 from transfer.ledger import actions, endpoints
 from transfer.runner import Runner
 from transfer.transports.local import LocalTransport
-from transfer.transports.scripted import Faulty
 
 NAME, OTHER = "alf/spikes.times.npy", "alf/spikes.amps.npy"
 SESSION = "KS023/2019-12-10/001"

@@ -72,9 +72,9 @@ def registered(box: World, runner: Runner) -> None:
 
 def locked(box: World, runner: Runner) -> None:
     """Stop after the lock is set: the store refuses the bytes."""
+    from tests.scripted import Faulty
     from transfer.errors import StoreRefused
     from transfer.transports.local import LocalTransport
-    from transfer.transports.scripted import Faulty
 
     def faulty() -> Faulty:
         transport = Faulty(LocalTransport(box.store, connections=1))

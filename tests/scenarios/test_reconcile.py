@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.client import Client, other_client
+from tests.scripted import Faulty
 from tests.world import LAB_SERVER, STORE, World, md5, world
 from transfer.abandonment import abandon
 from transfer.errors import ConnectionLost
@@ -16,7 +17,6 @@ from transfer.rounds import Rounds
 from transfer.runner import Runner
 from transfer.steps.reconcile import Fixes, reconcile
 from transfer.transports.local import LocalTransport
-from transfer.transports.scripted import Faulty
 
 SESSION = "KS023/2019-12-10/001"
 NAME, OTHER = "alf/spikes.times.npy", "alf/spikes.amps.npy"

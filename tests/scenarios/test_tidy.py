@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import pytest
 
+from tests.scripted import Faulty
 from tests.world import STORE, World, world
 from transfer.errors import StoreRefused
 from transfer.rounds import Rounds
 from transfer.runner import Runner
 from transfer.steps.tidy import tidy
 from transfer.transports.local import LocalTransport
-from transfer.transports.scripted import Faulty
 
 NAME = "alf/spikes.times.npy"
 FILE = f"KS023/2019-12-10/001/{NAME}"

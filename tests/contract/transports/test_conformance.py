@@ -6,12 +6,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from tests.scripted import Faulty
 from transfer.conformance import CHECKS, Check, believe_remote_hash, probe
 from transfer.digests import Algorithm
 from transfer.errors import StoreDenied, StoreRefused
 from transfer.transports.base import Capabilities, Digested, StreamingTransport
 from transfer.transports.local import LocalTransport
-from transfer.transports.scripted import Faulty
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)

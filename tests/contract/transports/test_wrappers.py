@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from pydantic import ValidationError
 
+from tests.scripted import Effects, Faulty, Operation
 from transfer.errors import ConnectionLost, EndpointUnreachable, StoredFileMissing, TransferError
 from transfer.transports.base import (
     Download,
@@ -19,7 +20,6 @@ from transfer.transports.base import (
 )
 from transfer.transports.local import LocalOptions, LocalTransport
 from transfer.transports.registry import KINDS, open_transport, options_model
-from transfer.transports.scripted import Effects, Faulty, Operation
 from transfer.transports.wrappers import RETRIES, Reconnecting
 
 P = PurePosixPath

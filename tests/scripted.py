@@ -209,10 +209,10 @@ class Effects(_Around):
         self._tell_before = before
         self._tell_after = after
 
-    def _before(self, operation: Operation, subject: object, key: int | None) -> None:  # noqa: ARG002
+    def _before(self, operation: Operation, subject: object, key: int | None) -> None:
         if self._tell_before is not None:
             self._tell_before(operation, subject)
 
-    def _after(self, operation: Operation, subject: object, key: int | None) -> None:  # noqa: ARG002
+    def _after(self, operation: Operation, subject: object, key: int | None) -> None:
         if self._tell_after is not None:
             self._tell_after(operation, subject)
