@@ -250,7 +250,7 @@ def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def no_guarded_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Facts are committed without asking whether the lease is still ours."""
-    monkeypatch.setattr("transfer.ledger.ledger.renew", lambda *_: None)
+    monkeypatch.setattr("transfer.ledger.transactions.renew", lambda *_: None)
 
 
 def no_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
