@@ -163,19 +163,26 @@ class Aftermath:
 
 
 def settle_central(work: Work, items: Sequence[Item]) -> None:
-    """Read the central records of items that are about to be closed or held; withdraw what is not proved.
+    """Read the central records of items that are about to be closed or held; withdraw what is known to be wrong.
 
-    An item is closed or held only after this: a worker may have died between its PATCH and its read-back.
+    An item is closed or held only after this: a worker may have died between its PATCH and its read-back.  A
+    copy that somebody else announced and that we never looked at is not ours to judge.
     """
     known = work.catalog.datasets([item.uuid for item in items if item.dataset_uuid])
     for item in items:
         dataset = known.get(item.dataset_uuid) if item.dataset_uuid else None
         record = central_record(item, dataset) if dataset else None
-        if dataset is None or record is None or not record.exists:
-            continue
-        ours = item.status is Status.PUBLISHED and compare(dataset.md5, item.md5) is Comparison.EQUAL
-        standing = compare(dataset.md5, item.stored_md5) is Comparison.EQUAL
-        if not ours and not standing:
+        if dataset is not None and record is not None and record.exists and _known_wrong(item, dataset.md5):
             work.ensure()
             work.catalog.announce(record.id, False)
     coexistence.clear(work, items)
+
+
+def _known_wrong(item: Item, announced: str) -> bool:
+    """Whether the store is known not to hold the bytes of the announced hash.
+
+    What we put there ourselves is known; and an attempt to send begins with a look at what stands there.
+    """
+    if item.stored_md5 is not None:
+        return compare(announced, item.stored_md5) is not Comparison.EQUAL
+    return item.attempt is not None or (item.status is Status.PLANNED and item.tries > 0)

@@ -83,7 +83,7 @@ class Item:
     `source_path` is relative to the lab's root, `target_path` (from PLANNED on) to the store's root.
     `partial` is the name of the attempt's partial beside the target, None when the bytes already stand
     under the final name.  `batch` is None before PLANNED.  `stored_md5` is what the copy that stands at the
-    store was last proved to hold.
+    store was last proved to hold: None when we never put or proved one, '' when it is known to be damaged.
     """
 
     id: int

@@ -12,6 +12,7 @@ from transfer.abandonment import abandon
 from transfer.errors import LostRace, NothingFound, StoreDenied, TransferError
 from transfer.ledger.tables import datasets, events
 from transfer.model import Item
+from transfer.paths import partial_name
 from transfer.runner import Runner
 from transfer.status import Status
 
@@ -53,7 +54,14 @@ def hold(runner: Runner) -> None:
 
 
 def announce(box: World, runner: Runner) -> None:
-    """A worker died between its PATCH and its read-back."""
+    """A worker began to send, and Alyx announces what never arrived."""
+    claimed = runner.ledger.claim_batch(60)
+    assert claimed is not None
+    lease, batch = claimed
+    with runner.ledger.guarded(lease) as tx:
+        due = runner.ledger.due_items(batch.id)
+        tx.intend([(item, lease.token, partial_name(item.uuid, lease.token)) for item in due])
+    runner.ledger.release(lease)
     runner.catalog.announce(UUID(str(box.record(FILE)["id"])), True)
     assert box.lies()
 

@@ -15,6 +15,7 @@ from transfer.errors import (
     LoginRefused,
     PathTooLong,
     SourceUnreadable,
+    StoreDenied,
     StoreFull,
     StoreRefused,
     TransferError,
@@ -142,6 +143,39 @@ def test_a_right_announcement_of_the_standing_copy_stays(box: World, other: Clie
     assert box.facts() == {NAME: "path-too-long"}
     assert box.record(FILE)["exists"]
     assert box.lies() == []
+
+
+def test_what_others_announced_and_we_never_looked_at_is_left_alone(box: World, other: Client) -> None:
+    """A good copy that another tool brought stays announced when our file is held before we saw the store."""
+    runner, _ = prepared(box)
+    copy = box.stored(FILE)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(CONTENT)
+    other.patch("files", box.record(FILE)["id"], exists=True)
+    (box.lab.root / FILE).unlink()
+    box.see(runner, box.lab.root / SESSION)
+    assert runner.advance_session()
+    assert box.facts() == {NAME: "source-vanished"}
+    assert box.record(FILE)["exists"]
+
+
+def test_a_copy_that_cannot_be_read_just_now_is_not_withdrawn(box: World, other: Client) -> None:
+    """A failed look proves nothing: what another tool announced stays until the stored bytes were read."""
+    runner, _ = prepared(box)
+    copy = box.stored(FILE)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(CONTENT)
+    other.patch("files", box.record(FILE)["id"], exists=True)
+
+    def denied() -> Faulty:
+        store = Faulty(LocalTransport(box.store, connections=1))
+        store.script("get", StoreDenied("the store denied it", to=NAME))
+        return store
+
+    box.open_store = denied
+    runner.advance_batch()
+    assert box.record(FILE)["exists"]
+    assert not [path for path in box.stored_files() if path != copy]
 
 
 def test_what_cannot_be_read_is_not_held_yet(box: World) -> None:

@@ -1,6 +1,8 @@
-"""The last write of a journey: RECORDED, with its receipt, the copy's new truth and the hour's sum.
+"""The last two writes of a journey, each in one guarded transaction.
 
-All in one guarded transaction, so a receipt exists exactly for the arrivals that count.
+PUBLISHED says what stands at the store now: whoever announces it later, or withdraws it, can be judged by that.
+RECORDED comes with its receipt, the copy's new truth and the hour's sum, so a receipt exists exactly for the
+arrivals that count.
 """
 
 import hashlib
@@ -28,7 +30,7 @@ class Arrival:
     read_back_at: datetime
 
 
-_ARRIVED = (
+_STANDS = (
     update(copies)
     .where(copies.c.id == bindparam("_id"))
     .values(
@@ -36,11 +38,27 @@ _ARRIVED = (
         proved_size=bindparam("_size"),
         proof=bindparam("_proof"),
         proved_at=bindparam("_proved_at"),
-        announced=True,
-        pending_at=None,
-        condition=Condition.PRESENT,
     )
 )
+_ARRIVED = _STANDS.values(announced=True, pending_at=None, condition=Condition.PRESENT)
+
+
+def published(tx: Guarded, items: Sequence[Item]) -> list[Item]:
+    """Move items to PUBLISHED and write what their copies hold now; answers those that were still ours."""
+    moved = tx.move([Move(item=item, became=Status.PUBLISHED, proof=item.proof) for item in items])
+    if moved:
+        tx.connection.execute(_STANDS, [_standing(tx, item) for item in moved])
+    return moved
+
+
+def _standing(tx: Guarded, item: Item) -> dict[str, Any]:
+    return {
+        "_id": item.copy,
+        "_md5": item.md5,
+        "_size": item.size,
+        "_proof": item.proof,
+        "_proved_at": item.proved_at or tx.now,
+    }
 
 
 def recorded(tx: Guarded, arrivals: Sequence[Arrival]) -> list[Item]:
@@ -50,19 +68,7 @@ def recorded(tx: Guarded, arrivals: Sequence[Arrival]) -> list[Item]:
     facts = [one for one in arrivals if one.item.id in ours]
     if not facts:
         return []
-    tx.connection.execute(
-        _ARRIVED,
-        [
-            {
-                "_id": one.item.copy,
-                "_md5": one.item.md5,
-                "_size": one.item.size,
-                "_proof": one.item.proof,
-                "_proved_at": one.item.proved_at or tx.now,
-            }
-            for one in facts
-        ],
-    )
+    tx.connection.execute(_ARRIVED, [_standing(tx, one.item) for one in facts])
     tx.connection.execute(insert(receipts), [_receipt(tx, one) for one in facts])
     _count(tx, [one.item for one in facts], "arrived")
     return moved

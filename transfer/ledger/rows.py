@@ -7,7 +7,7 @@ from sqlalchemy import Row, Select, select
 
 from transfer.ledger.tables import batches, copies, datasets, items, sessions
 from transfer.model import Batch, Dataset, Item, Session
-from transfer.status import Proof, Status
+from transfer.status import Condition, Proof, Status
 
 ITEMS: Select[Any] = (
     select(
@@ -29,6 +29,7 @@ ITEMS: Select[Any] = (
         copies.c.record_uuid,
         copies.c.path.label("target_path"),
         copies.c.proved_md5,
+        copies.c.condition,
         datasets.c.session,
         datasets.c.path,
         datasets.c.dataset_uuid,
@@ -66,7 +67,7 @@ def item(row: Row[Any]) -> Item:
         proved_at=row.proved_at,
         hold=row.hold,
         created_at=row.created_at,
-        stored_md5=row.proved_md5,
+        stored_md5="" if row.condition == Condition.DAMAGED else row.proved_md5,
     )
 
 

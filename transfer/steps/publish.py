@@ -10,7 +10,7 @@ count as published.
 from collections.abc import Iterator, Sequence
 
 from transfer.errors import ArrivedDamaged, StoredFileMissing, TransferError
-from transfer.ledger.guarded import Move
+from transfer.ledger.arrivals import published as write_published
 from transfer.model import Item
 from transfer.paths import old_name, parse_partial
 from transfer.status import Status
@@ -39,7 +39,7 @@ def _publish(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
     published, refused = _rename(work, fenced)
     failures += refused
     with work.ledger.guarded(work.lease) as tx:
-        tx.move([Move(item=item, became=Status.PUBLISHED, proof=item.proof) for item in published])
+        write_published(tx, published)
     return failures
 
 

@@ -16,11 +16,11 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from transfer.errors import ConnectionLost, SourceChanged, SourceVanished, TransferError
+from transfer.errors import ConnectionLost, SourceChanged, SourceVanished, StoredFileMissing, TransferError
 from transfer.ledger.guarded import Move
 from transfer.model import Item
 from transfer.paths import partial_name
-from transfer.status import Status
+from transfer.status import Proof, Status
 from transfer.steps import coexistence
 from transfer.steps.discover import require_root
 from transfer.steps.record import hash_moved
@@ -42,41 +42,51 @@ def push(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
         same, differ, gone = read_again(work, some)
         withdraw(work, differ)
         failures += gone + rediscover([fresh.item for fresh in differ], hash_moved)
-        to_send += _adopt(work, same)
+        missing, unseen = _adopt(work, same)
+        to_send += missing
+        failures += unseen
     failures += _send(work, to_send)
     if any(isinstance(failure.error, SourceVanished) for failure in failures):
         require_root(work.lab.root)
     return failures
 
 
-def _adopt(work: BatchWork, fresh: Sequence[Fresh]) -> list[Item]:
-    """Take over what stands there already; answers what must be sent."""
+def _adopt(work: BatchWork, fresh: Sequence[Fresh]) -> tuple[list[Item], list[Failure]]:
+    """Take over what stands there already; answers what must be sent, and what could not be looked at.
+
+    What could not be read just now is neither withdrawn nor sent: a failed look proves nothing.
+    """
     stored = work.transport.stat([found.item.store_path for found in fresh])
     there = [
         found for found, file in zip(fresh, stored, strict=True) if file and file.size == found.item.size
     ]
-    right = {
-        item.id: seen
-        for item, seen, _ in prove(work, [(found.item, found.item.store_path) for found in there])
-        if seen is not None and seen.md5 == item.md5
-    }
-    withdraw(work, [found for found in fresh if found.item.id not in right])
-    adopted = [found.item for found in fresh if found.item.id in right]
-    if adopted:
-        why = "the store holds these bytes already"
-        with work.ledger.guarded(work.lease) as tx:
-            sent = tx.move([Move(item=item, became=Status.SENT, why=why) for item in adopted])
-            tx.move(
-                [
-                    Move(
-                        item=replace(item, status=Status.SENT),
-                        became=Status.VERIFIED,
-                        proof=right[item.id].proof,
-                    )
-                    for item in sent
-                ]
-            )
-    return [found.item for found in fresh if found.item.id not in right]
+    right: list[tuple[Item, Proof]] = []
+    unseen: list[Failure] = []
+    for item, seen, error in prove(work, [(found.item, found.item.store_path) for found in there]):
+        if seen is not None and seen.md5 == item.md5:
+            right.append((item, seen.proof))
+        elif error is not None and not isinstance(error, StoredFileMissing):
+            unseen.append(Failure(item=item, error=error))
+    settled = {item.id for item, _ in right} | {failure.item.id for failure in unseen}
+    missing = [found for found in fresh if found.item.id not in settled]
+    withdraw(work, missing)
+    _write_adopted(work, right)
+    return [found.item for found in missing], unseen
+
+
+def _write_adopted(work: BatchWork, right: Sequence[tuple[Item, Proof]]) -> None:
+    if not right:
+        return
+    proofs = {item.id: proof for item, proof in right}
+    why = "the store holds these bytes already"
+    with work.ledger.guarded(work.lease) as tx:
+        sent = tx.move([Move(item=item, became=Status.SENT, why=why) for item, _ in right])
+        tx.move(
+            [
+                Move(item=replace(item, status=Status.SENT), became=Status.VERIFIED, proof=proofs[item.id])
+                for item in sent
+            ]
+        )
 
 
 def _send(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
@@ -94,7 +104,7 @@ def _send(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
 
 def _send_once(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator[Failure]:
     """One connection's worth of sending."""
-    known = {item.id: item for item in items}
+    known = {item.id: replace(item, attempt=attempt) for item in items}
     done: list[Item] = []
     for outcome in work.transport.put(_uploads(work, items, attempt), work.moved):
         item = known[outcome.key]
@@ -105,9 +115,9 @@ def _send_once(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator
         else:
             done.append(item)
         if len(done) >= _SENT:
-            _write_sent(work, done, attempt)
+            _write_sent(work, done)
             done = []
-    _write_sent(work, done, attempt)
+    _write_sent(work, done)
 
 
 def _uploads(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator[Upload]:
@@ -127,17 +137,14 @@ def _uploads(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator[U
             )
 
 
-def _write_sent(work: BatchWork, done: Sequence[Item], attempt: str) -> None:
+def _write_sent(work: BatchWork, done: Sequence[Item]) -> None:
+    """Each of `done` carries the attempt that sent it."""
     if not done:
         return
     with work.ledger.guarded(work.lease) as tx:
         tx.move(
             [
-                Move(
-                    item=replace(item, attempt=attempt),
-                    became=Status.SENT,
-                    partial=partial_name(item.uuid, attempt),
-                )
+                Move(item=item, became=Status.SENT, partial=partial_name(item.uuid, str(item.attempt)))
                 for item in done
             ]
         )
