@@ -6,7 +6,7 @@ store or an Alyx that is away) is said once, with its code, and decides the exit
 """
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +17,7 @@ from cli import failures, output, progress
 from cli.desk import Desk, at_desk
 from cli.failures import Exit
 from cli.invocation import of
-from transfer.errors import CATALOGUE
+from transfer.errors import CATALOGUE, TransferError
 
 if TYPE_CHECKING:
     from config.sections import Settings
@@ -81,11 +81,16 @@ def _push(desk: Desk, wanted: "Sequence[tuple[Lab, SessionKey]]", *, as_json: bo
         runner.interruptible = keys.welcome
         with keys.welcome():
             foreground.try_again(ledger, labs)
-            wiring.rounds(desk.settings, runner).start()
+            rounds = wiring.rounds(desk.settings, runner)
+            rounds.start()
             sessions = [ledger.saw_session(key, lab) for lab, key in wanted]
         with progress.watch(ledger, sessions, quiet=as_json) as bar:
             runner.on_moved = bar.moved
             foreground.push(runner, sessions, watching=bar.watching)
+        # Alyx learns the last event, so that a ledger restored from before this push is recognised.
+        with suppress(TransferError), keys.welcome():
+            for lab in labs:
+                rounds.mirror(lab)
     ends = [_end(ledger, session) for session in sessions]
     return _say_ends(ends, foreground.kept_back(ledger, labs), as_json=as_json)
 
