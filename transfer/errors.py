@@ -116,6 +116,11 @@ class RegisteredHashDiffers(TransferError):
     remedy = "Compare the lab's file with Alyx: register the lab's version or restore the registered one."
 
 
+class LocalFileDiffers(TransferError):
+    code, name, cure, reach = "E-1011", "local-file-differs", Cure.PERSON, Reach.FILE
+    remedy = "Move your file away or choose another folder: nothing of yours is overwritten."
+
+
 # ---- the store and the line -----------------------------------------------------------------------------
 
 
@@ -184,6 +189,71 @@ class PartialExists(TransferError):
 class RenameDoesNotReplace(TransferError):
     code, name, cure, reach = "E-2013", "rename-does-not-replace", Cure.PERSON, Reach.ENDPOINT
     remedy = "Use a store whose SFTP server offers posix-rename, or a mounted disk."
+
+
+class CertificateRefused(TransferError):
+    code, name, cure, reach = "E-2014", "certificate-refused", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Renew the server's certificate, correct the host's name, or name the authority in ca_file."
+
+
+class EncryptionRefused(TransferError):
+    code, name, cure, reach = "E-2015", "encryption-refused", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Enable TLS at the server; plain FTP is used only when the config says so in words."
+
+
+class QuotaExceeded(TransferError):
+    code, name, cure, reach = "E-2016", "quota-exceeded", Cure.TIME, Reach.ENDPOINT
+    remedy = "Free space in the account's quota at the store or have it raised; work goes on by itself."
+
+
+class MoverTaskGone(TransferError):
+    code, name, cure, reach = "E-2020", "mover-task-gone", Cure.TIME, Reach.BATCH
+    remedy = "Nothing: what has not arrived is submitted again once the old task can no longer write."
+
+
+class MoverLoginExpired(TransferError):
+    code, name, cure, reach = "E-2021", "mover-login-expired", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Log in to Globus again with alyx-transfer globus login, or correct the client in the config."
+
+
+class MoverConsentRequired(TransferError):
+    code, name, cure, reach = "E-2022", "mover-consent-required", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Give the consent that the collection asks for with alyx-transfer globus login, then resume."
+
+
+class MoverPaused(TransferError):
+    code, name, cure, reach = "E-2023", "mover-endpoint-paused", Cure.TIME, Reach.ENDPOINT
+    remedy = "Nothing yet: the collection's administrator paused it; ask them if it stays."
+
+
+class MoverOffline(TransferError):
+    code, name, cure, reach = "E-2024", "mover-endpoint-offline", Cure.TIME, Reach.ENDPOINT
+    remedy = "Start Globus Connect Personal on the lab's machine and connect it; work goes on by itself."
+
+
+class MoverThrottled(TransferError):
+    code, name, cure, reach = "E-2025", "mover-throttled", Cure.TIME, Reach.ENDPOINT
+    remedy = "Nothing: we wait as long as Globus asked."
+
+
+class MoverRefused(TransferError):
+    code, name, cure, reach = "E-2026", "mover-refused", Cure.TIME, Reach.FILE
+    remedy = "Nothing yet: it is tried again; read the task's events at Globus if it stays."
+
+
+class MoverUnavailable(TransferError):
+    code, name, cure, reach = "E-2027", "mover-unavailable", Cure.TIME, Reach.ENDPOINT
+    remedy = "Check the network and Globus' status page; work goes on by itself."
+
+
+class MoverOutOfTime(TransferError):
+    code, name, cure, reach = "E-2028", "mover-out-of-time", Cure.TIME, Reach.FILE
+    remedy = "Nothing yet: it is submitted again; look at the task's faults at Globus if it stays."
+
+
+class MoverDenied(TransferError):
+    code, name, cure, reach = "E-2029", "mover-denied", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Give the Globus identity read access at the lab and write access at the store, then resume."
 
 
 # ---- Alyx -----------------------------------------------------------------------------------------------

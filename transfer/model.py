@@ -15,6 +15,14 @@ from transfer.status import Condition, Proof, Status
 
 Origin = Literal["disk", "alyx"]
 
+STAGING = PurePosixPath(".alyx-transfer")
+"""The folder below a store's root where a mover that we only ask (Globus) puts files before they are published."""
+
+
+def staged_path(submission_key: str, dataset: UUID) -> PurePosixPath:
+    """Where such a mover puts a dataset's bytes; each submission has a folder of its own."""
+    return STAGING / submission_key / str(dataset)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionKey:
@@ -81,9 +89,11 @@ class Item:
     """One copy to be made, with everything a step needs to know about it.
 
     `source_path` is relative to the lab's root, `target_path` (from PLANNED on) to the store's root.
-    `partial` is the name of the attempt's partial beside the target, None when the bytes already stand
-    under the final name.  `batch` is None before PLANNED.  `stored_md5` is what the copy that stands at the
-    store was last proved to hold: None when we never put or proved one, '' when it is known to be damaged.
+    `partial` is the name of the attempt's partial beside the target, or `<submission key>/<dataset uuid>` for one
+    in the staging folder of a mover; None when the bytes already stand under the final name.  `opened_by` is the
+    process that was to open it (see `ledger.processes`).
+    `batch` is None before PLANNED.  `stored_md5` is what the copy that stands at the store was last proved to
+    hold: None when we never put or proved one, '' when it is known to be damaged.
     """
 
     id: int
@@ -109,6 +119,7 @@ class Item:
     hold: str | None
     created_at: datetime
     stored_md5: str | None = None
+    opened_by: str | None = None
 
     @property
     def store_path(self) -> PurePosixPath:
@@ -119,7 +130,10 @@ class Item:
     @property
     def partial_path(self) -> PurePosixPath:
         """Where this item's bytes stand now: beside the final name, or under it."""
-        return self.store_path.with_name(self.partial) if self.partial else self.store_path
+        if not self.partial:
+            return self.store_path
+        folder, _, dataset = self.partial.rpartition("/")
+        return staged_path(folder, UUID(dataset)) if folder else self.store_path.with_name(self.partial)
 
     @property
     def uuid(self) -> UUID:

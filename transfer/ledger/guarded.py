@@ -17,6 +17,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from transfer.errors import TransferError
 from transfer.ledger import rows
 from transfer.ledger.leases import Lease
+from transfer.ledger.processes import this_process
 from transfer.ledger.tables import events, items
 from transfer.model import Item
 from transfer.status import ENDS, Proof, Status, may_move
@@ -60,7 +61,7 @@ _MOVE = (
 _INTEND = (
     update(items)
     .where(items.c.id == bindparam("_id"), items.c.status == Status.PLANNED, items.c.open == 1)
-    .values(partial=bindparam("_partial"), attempt=bindparam("_attempt"))
+    .values(partial=bindparam("_partial"), attempt=bindparam("_attempt"), opened_by=bindparam("_opened_by"))
 )
 _FAIL = (
     update(items)
@@ -115,7 +116,7 @@ class Guarded:
         """Commit (item, attempt, partial name) before the partial is opened; answers the items still ours."""
         ours = {item.id for item in self.still([item for item, _, _ in partials])}
         rows_ = [
-            {"_id": item.id, "_attempt": attempt, "_partial": partial}
+            {"_id": item.id, "_attempt": attempt, "_partial": partial, "_opened_by": this_process()}
             for item, attempt, partial in partials
             if item.id in ours
         ]

@@ -231,6 +231,7 @@ items = Table(
     Column("batch", _Key, ForeignKey("batches.id")),
     Column("attempt", String(8)),
     Column("partial", String(80)),
+    Column("opened_by", String(200)),  # the process that was to open it: see `processes`
     Column("proof", String(16)),
     Column("proved_at", Instant),
     Column("tries", Integer, nullable=False, server_default="0"),

@@ -6,7 +6,8 @@ PROMISES
 - what already stands under the final name with the registered hash is adopted, zero bytes sent;
 - what Alyx announces although the stored bytes are not its hash's is withdrawn before anything is sent;
 - a source whose bytes are no longer those registered goes back to be discovered, at no cost in tries;
-- no file is called vanished while the lab's whole root is away (a share that is not mounted).
+- no file is called vanished while the lab's whole root is away (a share that is not mounted);
+- what an attempt that did not end left of the same bytes is offered to the transport, which may continue it.
 
 After a lost connection the files that were not yet sent go again on a fresh connection, at most three
 times, each time under a new partial name: the server may still be writing what the dead one sent.
@@ -15,9 +16,11 @@ times, each time under a new partial name: the server may still be writing what 
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from transfer.errors import ConnectionLost, SourceChanged, SourceVanished, StoredFileMissing, TransferError
 from transfer.ledger.guarded import Move
+from transfer.ledger.processes import has_ended
 from transfer.model import Item
 from transfer.paths import partial_name
 from transfer.status import Proof, Status
@@ -94,7 +97,7 @@ def _send(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
     for connection in range(_CONNECTIONS):
         attempt = work.lease.token if connection == 0 else secrets.token_hex(4)
         lost: list[Failure] = []
-        for failure in _send_once(work, waiting, attempt):
+        for failure in _send_once(work, waiting, attempt, again=connection > 0):
             (lost if isinstance(failure.error, ConnectionLost) else failures).append(failure)
         waiting = [failure.item for failure in lost]
         if not waiting:
@@ -102,11 +105,13 @@ def _send(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
     return failures + lost
 
 
-def _send_once(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator[Failure]:
-    """One connection's worth of sending."""
-    known = {item.id: replace(item, attempt=attempt) for item in items}
+def _send_once(work: BatchWork, items: Sequence[Item], attempt: str, *, again: bool) -> Iterator[Failure]:
+    """One connection's worth of sending; `again` if these items were just tried in vain on another."""
+    known = {
+        item.id: replace(item, attempt=attempt, partial=partial_name(item.uuid, attempt)) for item in items
+    }
     done: list[Item] = []
-    for outcome in work.transport.put(_uploads(work, items, attempt), work.moved):
+    for outcome in work.transport.put(_uploads(work, items, attempt, again=again), work.moved):
         item = known[outcome.key]
         if isinstance(outcome, Failed):
             yield _failure(item, outcome.error)
@@ -120,7 +125,7 @@ def _send_once(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator
     _write_sent(work, done)
 
 
-def _uploads(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator[Upload]:
+def _uploads(work: BatchWork, items: Sequence[Item], attempt: str, *, again: bool) -> Iterator[Upload]:
     """Name partials, commit the names, then hand the files over."""
     for start in range(0, len(items), _INTENTS):
         some = [(item, attempt, partial_name(item.uuid, attempt)) for item in items[start : start + _INTENTS]]
@@ -134,20 +139,22 @@ def _uploads(work: BatchWork, items: Sequence[Item], attempt: str) -> Iterator[U
                 partial=item.store_path.with_name(partial_name(item.uuid, attempt)),
                 size=item.size,
                 mtime_ns=item.mtime_ns,
+                earlier=_earlier(item),
+                earlier_ended=again or has_ended(item.opened_by),
             )
 
 
+def _earlier(item: Item) -> PurePosixPath | None:
+    """The partial of the attempt before: an item that stands at PLANNED with one was never wholly sent."""
+    return item.partial_path if item.partial and "/" not in item.partial else None
+
+
 def _write_sent(work: BatchWork, done: Sequence[Item]) -> None:
-    """Each of `done` carries the attempt that sent it."""
+    """Each of `done` carries the attempt that sent it and its partial."""
     if not done:
         return
     with work.ledger.guarded(work.lease) as tx:
-        tx.move(
-            [
-                Move(item=item, became=Status.SENT, partial=partial_name(item.uuid, str(item.attempt)))
-                for item in done
-            ]
-        )
+        tx.move([Move(item=item, became=Status.SENT, partial=item.partial) for item in done])
 
 
 def _failure(item: Item, error: TransferError) -> Failure:

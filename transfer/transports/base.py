@@ -45,13 +45,21 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
-    """One file to send: exactly `size` bytes of `source` into `partial`."""
+    """One file to send: exactly `size` bytes of `source` into `partial`.
+
+    `earlier` is the partial of an attempt that did not end, for the same bytes.  What of it is proved to be right
+    need not be sent again; a transport that cannot continue it sends everything.  It is copied, never written:
+    a late worker may still have it open.  Only with `earlier_ended`, when the process that wrote it is known to be
+    gone, may it be taken over by a rename.
+    """
 
     key: int
     source: Path
     partial: PurePosixPath
     size: int
     mtime_ns: int
+    earlier: PurePosixPath | None = None
+    earlier_ended: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
