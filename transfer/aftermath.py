@@ -181,8 +181,11 @@ def settle_central(work: Work, items: Sequence[Item]) -> None:
 def _known_wrong(item: Item, announced: str) -> bool:
     """Whether the store is known not to hold the bytes of the announced hash.
 
-    What we put there ourselves is known; and an attempt to send begins with a look at what stands there.
+    What we put there ourselves is known; and an attempt to send begins with a look at what stands there, unless a
+    mover was asked to send: then nobody looked.
     """
     if item.stored_md5 is not None:
         return compare(announced, item.stored_md5) is not Comparison.EQUAL
+    if item.partial and "/" in item.partial:
+        return False
     return item.attempt is not None or (item.status is Status.PLANNED and item.tries > 0)

@@ -4,38 +4,51 @@
 
 A session is one piece of work for discover and register.  From then on its items travel in batches, and
 the fact an item stands at says which step it needs.  The furthest items of a batch go first: what is
-published is announced before anything new is sent.
+published is announced before anything new is sent.  Where a mover carries the bytes (Globus), push is asking it and
+looking, one look at a time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from transfer.errors import Cure, Reach, TransferError
 from transfer.ledger.endpoints import ALYX
 from transfer.model import Item, Lab
 from transfer.status import JOURNEY, Status
+from transfer.steps.delegate import delegate
 from transfer.steps.publish import publish
 from transfer.steps.push import push
 from transfer.steps.record import record
+from transfer.steps.staged import publish_staged, verify_staged
 from transfer.steps.verify import verify
-from transfer.steps.work import BatchWork, Failure
+from transfer.steps.work import BatchWork, DelegatedWork, Failure, StreamingWork
 
-Step = Callable[[BatchWork, Sequence[Item]], list[Failure]]
+Setting = TypeVar("Setting", bound=BatchWork)
+Step = Callable[[Setting, Sequence[Item]], list[Failure]]
 
-STEPS: Mapping[Status, Step] = {
+STREAMING: Mapping[Status, Step[StreamingWork]] = {
     Status.PLANNED: push,
     Status.SENT: verify,
     Status.VERIFIED: publish,
     Status.PUBLISHED: record,
 }
+DELEGATED: Mapping[Status, Step[DelegatedWork]] = {
+    Status.PLANNED: delegate,
+    Status.SENT: verify_staged,
+    Status.VERIFIED: publish_staged,
+    Status.PUBLISHED: record,
+}
 
 
-def next_step(items: Sequence[Item]) -> tuple[Step, list[Item]] | None:
+def next_step(
+    steps: Mapping[Status, Step[Setting]], items: Sequence[Item]
+) -> tuple[Step[Setting], list[Item]] | None:
     """The step for the furthest of a batch's due items, and the items it is for; None when nothing is due."""
     if not items:
         return None
     furthest = max((item.status for item in items), key=JOURNEY.index)
-    return STEPS[furthest], [item for item in items if item.status is furthest]
+    return steps[furthest], [item for item in items if item.status is furthest]
 
 
 @dataclass(frozen=True, slots=True)

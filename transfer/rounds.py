@@ -22,7 +22,8 @@ from transfer.runner import Runner
 from transfer.steps.reconcile import reconcile
 from transfer.steps.reprove import reprove
 from transfer.steps.scan import scan
-from transfer.steps.tidy import tidy
+from transfer.steps.tidy import tidy, tidy_staging
+from transfer.transports.delegated import DelegatedTransport
 
 log = structlog.get_logger()
 
@@ -81,14 +82,14 @@ class Rounds:
                 self.ledger,
                 self.runner.catalog,
                 lab,
-                open_store=lambda: self.runner.open_transport(lab.store),
+                open_store=lambda: self.runner.reading(lab.store),
                 everything=everything,
             )
             fixes["proved again"], fixes["lost by the store"] = reprove(
                 self.ledger,
                 self.runner.catalog,
                 lab,
-                open_store=lambda: self.runner.open_transport(lab.store),
+                open_store=lambda: self.runner.reading(lab.store),
             )
             if everything:
                 self.ledger.set_watermark(mark, (now + _EVERYTHING_EVERY).isoformat())
@@ -104,6 +105,8 @@ class Rounds:
 
         def run() -> str:
             with self.runner.open_transport(store) as transport:
+                if isinstance(transport, DelegatedTransport):
+                    return f"{len(tidy_staging(self.ledger, store, transport))} staging folders removed"
                 removed = tidy(
                     self.ledger, store, transport, now=self.ledger.moment(), older_than=self.tidy_age
                 )

@@ -8,9 +8,10 @@ here in place; a failure becomes a `not_before`, an endpoint's pause or a hold, 
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -28,8 +29,11 @@ from transfer.pulse import Pulse
 from transfer.retries import Patience
 from transfer.status import Status
 from transfer.steps.visit import visit
-from transfer.steps.work import BatchWork, SessionWork
-from transfer.transports.base import StreamingTransport
+from transfer.steps.wind_up import wind_up
+from transfer.steps.work import DelegatedWork, SessionWork, StreamingWork
+from transfer.transports.base import Readable, StreamingTransport
+from transfer.transports.delegated import DelegatedTransport
+from transfer.transports.unreadable import Unreadable
 
 log = structlog.get_logger()
 
@@ -42,9 +46,11 @@ class Runner:
     catalog: Catalog
     labs: Sequence[Lab]
     transports: Mapping[str, str]  # store -> kind of transport
-    open_transport: Callable[[str], StreamingTransport]
+    open_transport: Callable[[str], StreamingTransport | DelegatedTransport]
     types: Callable[[], TypeIndex]
+    open_reader: Callable[[str], Readable | None] = lambda _store: None  # another road to a store's files
     limits: Limits = field(default_factory=Limits)
+    limits_of: Mapping[str, Limits] = field(default_factory=dict)  # by store, where they differ
     patience: Patience = field(default_factory=Patience)
     lease_seconds: float = 60
     announcers: int = 4
@@ -71,7 +77,7 @@ class Runner:
         made: list[int] = []
         for lab in self.labs:
             route = Route(source=lab.repository, target=lab.store, transport=self.transports[lab.store])
-            batching = partial(planning.batches, limits=self.limits)
+            batching = partial(planning.batches, limits=self.limits_of.get(lab.store, self.limits))
             while planned := self.ledger.plan(route, batching, only=only):
                 made += planned
         return made
@@ -118,28 +124,56 @@ class Runner:
 
     def _move(self, lease: Lease, batch: Batch) -> None:
         with self._pulse(lease) as moved, self.open_transport(batch.target) as transport:
-            work = BatchWork(
-                ledger=self.ledger,
-                lease=lease,
-                lab=self._lab(batch.source),
-                catalog=self.catalog,
-                moved=moved,
-                transport=transport,
-                announcers=self.announcers,
-            )
-            self._learn(batch.target, transport)
-            before: list[tuple[int, Status]] = []
-            kept_back: set[str] = set()
-            while step := journey.next_step(due := self.ledger.due_items(batch.id)):
-                standing = [(item.id, item.status) for item in due]
-                if standing == before:
-                    raise RuntimeError(f"batch {batch.id} did not move: {standing[:3]}")
-                before = standing
-                run, items = step
-                kept_back |= self._aftermath.settle(work, run(work, items))
-                log.info("step_done", step=run.__name__, files=len(items))
+            setting: dict[str, Any] = {
+                "ledger": self.ledger,
+                "lease": lease,
+                "lab": self._lab(batch.source),
+                "catalog": self.catalog,
+                "moved": moved,
+                "announcers": self.announcers,
+            }
+            if isinstance(transport, DelegatedTransport):
+                kept_back = self._delegate(setting, batch, transport)
+            else:
+                self._learn(batch.target, transport)
+                work = StreamingWork(**setting, transport=transport)
+                kept_back = self._advance(batch, work, journey.STREAMING)
         self.ledger.went_well(lease)
         self._answered({batch.target, endpoints.ALYX} - kept_back)
+
+    def _delegate(self, setting: dict[str, Any], batch: Batch, transport: DelegatedTransport) -> set[str]:
+        with ExitStack() as opened:
+            reader = self.open_reader(batch.target)
+            work = DelegatedWork(
+                **setting,
+                transport=transport,
+                batch=batch.id,
+                reader=opened.enter_context(reader) if reader is not None else None,
+            )
+            return set() if wind_up(work) else self._advance(batch, work, journey.DELEGATED)
+
+    def _advance(
+        self, batch: Batch, work: journey.Setting, steps: Mapping[Status, journey.Step[journey.Setting]]
+    ) -> set[str]:
+        """Step after step while there is one; answers the endpoints that are kept back."""
+        before: list[tuple[int, Status]] = []
+        kept_back: set[str] = set()
+        while step := journey.next_step(steps, due := self.ledger.due_items(batch.id)):
+            standing = [(item.id, item.status) for item in due]
+            if standing == before:
+                raise RuntimeError(f"batch {batch.id} did not move: {standing[:3]}")
+            before = standing
+            run, items = step
+            kept_back |= self._aftermath.settle(work, run(work, items))
+            log.info("step_done", step=run.__name__, files=len(items))
+        return kept_back
+
+    def reading(self, store: str) -> Readable:
+        """A way to read a store's files, not yet entered."""
+        transport = self.open_transport(store)
+        if not isinstance(transport, DelegatedTransport):
+            return transport
+        return self.open_reader(store) or Unreadable(store)
 
     def _answered(self, names: set[str]) -> None:
         """These endpoints did what they were asked: what failed there before is over."""

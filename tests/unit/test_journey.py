@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_planning import item
 from transfer.errors import CATALOGUE, Cure, Reach, TransferError
-from transfer.journey import STEPS, consequence, endpoint_of, next_step
+from transfer.journey import STREAMING, consequence, endpoint_of, next_step
 from transfer.model import Lab
 from transfer.status import JOURNEY, Status
 
@@ -17,18 +17,18 @@ MOVING = [Status.PLANNED, Status.SENT, Status.VERIFIED, Status.PUBLISHED]
 
 
 def test_nothing_due_needs_no_step() -> None:
-    assert next_step([]) is None
+    assert next_step(STREAMING, []) is None
 
 
 @given(standing=st.lists(st.sampled_from(MOVING), min_size=1, max_size=12))
 def test_the_furthest_go_first_and_together(standing: list[Status]) -> None:
     """What is published is announced before anything new is sent."""
     due = [replace(item(n, 1), status=status) for n, status in enumerate(standing)]
-    found = next_step(due)
+    found = next_step(STREAMING, due)
     assert found is not None
     step, chosen = found
     furthest = max(standing, key=JOURNEY.index)
-    assert step is STEPS[furthest]
+    assert step is STREAMING[furthest]
     assert chosen == [one for one in due if one.status is furthest]
 
 
@@ -42,8 +42,8 @@ def test_the_furthest_go_first_and_together(standing: list[Status]) -> None:
     ],
 )
 def test_each_fact_of_a_batch_has_its_step(status: Status, name: str) -> None:
-    assert STEPS[status].__name__ == name
-    assert set(STEPS) == set(MOVING)
+    assert STREAMING[status].__name__ == name
+    assert set(STREAMING) == set(MOVING)
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=lambda kind: kind.name)

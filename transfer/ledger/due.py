@@ -22,12 +22,17 @@ def may_be_claimed(
         waiting = and_(sessions.c.not_before.is_(None), sessions.c.id.in_(_sessions_with_work(now)))
         due += [or_(sessions.c.not_before <= now, waiting), sessions.c.hold.is_(None)]
     else:
-        due += [
+        wanted = and_(
             batches.c.open == OPEN,
-            or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
             batches.c.cancel_at.is_(None),
-            ~_kept_back(batches.c.target, now),
             exists().where(item_is_due(now), items.c.batch == batches.c.id),
+        )
+        unwanted = or_(batches.c.open.is_(None), batches.c.cancel_at.is_not(None))
+        to_wind_up = and_(batches.c.submission_key.is_not(None), unwanted)
+        due += [
+            or_(wanted, to_wind_up),
+            or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
+            ~_kept_back(batches.c.target, now),
         ]
     if sources is not None:
         due.append(table.c.source.in_(sources))

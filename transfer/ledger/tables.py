@@ -208,6 +208,7 @@ batches = Table(
     Column("document", Json),
     Column("task", String(64)),
     Column("deadline", Instant),
+    Column("note", Text),  # what the mover says of the task
     Column("open", Integer, server_default="1"),
     *_lease(),
     Index(
@@ -256,6 +257,14 @@ items = Table(
         postgresql_where=text("open = 1 AND hold IS NOT NULL"),
     ),
     Index("ix_items_backlog", "created_at", sqlite_where=text("open = 1"), postgresql_where=text("open = 1")),
+)
+
+stagings = Table(
+    "stagings",
+    metadata,
+    Column("submission_key", String(64), primary_key=True),
+    Column("target", String(200), nullable=False),
+    Column("clean_at", Instant, nullable=False),  # from then on no task can write there any more
 )
 
 receipts = Table(

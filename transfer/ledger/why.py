@@ -149,6 +149,7 @@ def _carriage(connection: Connection, ledger: Ledger, batch: int, now: datetime)
     row = connection.execute(select(batches).where(batches.c.id == batch)).one()
     return Carriage(
         id=row.id,
+        note=row.note,
         not_before=row.not_before,
         cancel_at=row.cancel_at,
         lease=_lease(row, now),

@@ -62,9 +62,13 @@ class Visit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Carriage:
-    """The batch as a piece of work: push to record.  `ahead` batches are taken before it."""
+    """The batch as a piece of work: push to record.
+
+    `ahead` batches are taken before it; `note` is what a mover says of its task, while it has one.
+    """
 
     id: int
+    note: str | None = None
     not_before: datetime | None = None
     cancel_at: datetime | None = None
     lease: Lease | None = None

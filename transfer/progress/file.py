@@ -141,7 +141,8 @@ def _in_batch(facts: FileFacts, status: Status, carriage: Carriage, standing: st
             next_step=f"`alyx-transfer release batch:{carriage.id}` lets it go on",
             at=None,
         )
-    return explain_piece(_piece(facts, status, f"{standing} (batch {carriage.id})"))
+    moving = f", at the mover: {carriage.note}" if carriage.note and status is Status.PLANNED else ""
+    return explain_piece(_piece(facts, status, f"{standing} (batch {carriage.id}{moving})"))
 
 
 def _piece(facts: FileFacts, status: Status, standing: str) -> Piece:

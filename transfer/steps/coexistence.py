@@ -15,7 +15,7 @@ from uuid import UUID
 from transfer.catalog.base import FileRecord
 from transfer.errors import MovedByOthers, TransferError
 from transfer.model import Item
-from transfer.steps.work import BatchWork, Failure, Work, by_hundred
+from transfer.steps.work import DelegatedWork, Failure, StreamingWork, Work, by_hundred
 
 OURS = "alyx_transfer"
 PENDING = "transfer_pending"
@@ -24,7 +24,9 @@ _LOOK_AGAIN_AFTER = timedelta(hours=1)
 _ZONES = timedelta(hours=14)  # Alyx's times are naive: no zone is further from UTC than this
 
 
-def set_pending(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
+def set_pending(
+    work: StreamingWork | DelegatedWork, items: Sequence[Item]
+) -> tuple[list[Item], list[Failure]]:
     """Lock the records of what is about to be sent; answers what may be sent and what another tool is moving.
 
     Without an incumbent nothing is locked and everything may be sent.

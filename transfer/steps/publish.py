@@ -16,11 +16,11 @@ from transfer.paths import old_name, parse_partial
 from transfer.status import Status
 from transfer.steps.record import hash_moved
 from transfer.steps.verify import prove
-from transfer.steps.work import BatchWork, Failure, by_hundred, read_again, rediscover, withdraw
+from transfer.steps.work import Failure, StreamingWork, by_hundred, read_again, rediscover, withdraw
 from transfer.transports.base import Published, Rename
 
 
-def publish(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
+def publish(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     """VERIFIED -> PUBLISHED, a hundred at a time."""
     failures: list[Failure] = []
     for some in by_hundred(items):
@@ -28,7 +28,7 @@ def publish(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
     return failures
 
 
-def _publish(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
+def _publish(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     work.ensure()
     same, differ, failures = read_again(work, items)
     withdraw(work, differ)
@@ -43,7 +43,7 @@ def _publish(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
     return failures
 
 
-def _fence(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
+def _fence(work: StreamingWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
     """Remove every other partial of these datasets; an item whose fence could not be built goes no further."""
     mine = {item.uuid: item for item in items}
     folders = sorted({item.store_path.parent for item in items})
@@ -68,7 +68,7 @@ def _fence(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Fai
     )
 
 
-def _keep_old_copies(work: BatchWork, items: Sequence[Item]) -> None:
+def _keep_old_copies(work: StreamingWork, items: Sequence[Item]) -> None:
     """Link a good copy that is about to be replaced under its `.old` name, where the store can."""
     if not work.transport.capabilities.hard_links:
         return
@@ -80,7 +80,7 @@ def _keep_old_copies(work: BatchWork, items: Sequence[Item]) -> None:
             )
 
 
-def _rename(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
+def _rename(work: StreamingWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
     known = {item.id: item for item in items}
     renames = [
         Rename(key=item.id, partial=item.partial_path, final=item.store_path)
@@ -107,7 +107,7 @@ def _rename(work: BatchWork, items: Sequence[Item]) -> tuple[list[Item], list[Fa
     return published, failures
 
 
-def _ensured(work: BatchWork, renames: Sequence[Rename]) -> Iterator[Rename]:
+def _ensured(work: StreamingWork, renames: Sequence[Rename]) -> Iterator[Rename]:
     """Each rename only while the lease allows it."""
     for rename in renames:
         work.ensure()

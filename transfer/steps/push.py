@@ -28,7 +28,7 @@ from transfer.steps import coexistence
 from transfer.steps.discover import require_root
 from transfer.steps.record import hash_moved
 from transfer.steps.verify import prove
-from transfer.steps.work import BatchWork, Failure, Fresh, by_hundred, read_again, rediscover, withdraw
+from transfer.steps.work import Failure, Fresh, StreamingWork, by_hundred, read_again, rediscover, withdraw
 from transfer.transports.base import Failed, Upload
 
 _CONNECTIONS = 3  # fresh connections for one batch
@@ -36,7 +36,7 @@ _INTENTS = 64  # partial names committed at once; at most so many are named and 
 _SENT = 64  # sent files written down at once
 
 
-def push(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
+def push(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     """PLANNED -> SENT (or, adopted, -> VERIFIED).  Raises `SourceRootMissing`."""
     failures: list[Failure] = []
     to_send: list[Item] = []
@@ -54,7 +54,7 @@ def push(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
     return failures
 
 
-def _adopt(work: BatchWork, fresh: Sequence[Fresh]) -> tuple[list[Item], list[Failure]]:
+def _adopt(work: StreamingWork, fresh: Sequence[Fresh]) -> tuple[list[Item], list[Failure]]:
     """Take over what stands there already; answers what must be sent, and what could not be looked at.
 
     What could not be read just now is neither withdrawn nor sent: a failed look proves nothing.
@@ -77,7 +77,7 @@ def _adopt(work: BatchWork, fresh: Sequence[Fresh]) -> tuple[list[Item], list[Fa
     return [found.item for found in missing], unseen
 
 
-def _write_adopted(work: BatchWork, right: Sequence[tuple[Item, Proof]]) -> None:
+def _write_adopted(work: StreamingWork, right: Sequence[tuple[Item, Proof]]) -> None:
     if not right:
         return
     proofs = {item.id: proof for item, proof in right}
@@ -92,7 +92,7 @@ def _write_adopted(work: BatchWork, right: Sequence[tuple[Item, Proof]]) -> None
         )
 
 
-def _send(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
+def _send(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     waiting, failures = coexistence.set_pending(work, items)
     for connection in range(_CONNECTIONS):
         attempt = work.lease.token if connection == 0 else secrets.token_hex(4)
@@ -105,7 +105,7 @@ def _send(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
     return failures + lost
 
 
-def _send_once(work: BatchWork, items: Sequence[Item], attempt: str, *, again: bool) -> Iterator[Failure]:
+def _send_once(work: StreamingWork, items: Sequence[Item], attempt: str, *, again: bool) -> Iterator[Failure]:
     """One connection's worth of sending; `again` if these items were just tried in vain on another."""
     known = {
         item.id: replace(item, attempt=attempt, partial=partial_name(item.uuid, attempt)) for item in items
@@ -125,7 +125,7 @@ def _send_once(work: BatchWork, items: Sequence[Item], attempt: str, *, again: b
     _write_sent(work, done)
 
 
-def _uploads(work: BatchWork, items: Sequence[Item], attempt: str, *, again: bool) -> Iterator[Upload]:
+def _uploads(work: StreamingWork, items: Sequence[Item], attempt: str, *, again: bool) -> Iterator[Upload]:
     """Name partials, commit the names, then hand the files over."""
     for start in range(0, len(items), _INTENTS):
         some = [(item, attempt, partial_name(item.uuid, attempt)) for item in items[start : start + _INTENTS]]
@@ -149,7 +149,7 @@ def _earlier(item: Item) -> PurePosixPath | None:
     return item.partial_path if item.partial and "/" not in item.partial else None
 
 
-def _write_sent(work: BatchWork, done: Sequence[Item]) -> None:
+def _write_sent(work: StreamingWork, done: Sequence[Item]) -> None:
     """Each of `done` carries the attempt that sent it and its partial."""
     if not done:
         return

@@ -26,7 +26,7 @@ from transfer.ledger.ledger import Ledger
 from transfer.ledger.standing import StandingCopy
 from transfer.model import Lab
 from transfer.status import Condition
-from transfer.transports.base import Download, Failed, Got, StreamingTransport
+from transfer.transports.base import Download, Failed, Got, Readable
 from transfer.verdicts import Central, central
 
 OVERLAP = timedelta(hours=3)
@@ -41,7 +41,7 @@ def reconcile(
     catalog: Catalog,
     lab: Lab,
     *,
-    open_store: Callable[[], StreamingTransport],
+    open_store: Callable[[], Readable],
     everything: bool = False,
 ) -> Fixes:
     """One pass over a lab's central records; answers how many of each fix were made."""
@@ -110,7 +110,7 @@ def _mismatches(
     ledger: Ledger,
     catalog: Catalog,
     lab: Lab,
-    open_store: Callable[[], StreamingTransport],
+    open_store: Callable[[], Readable],
     fixes: Fixes,
 ) -> None:
     """What readers flagged: nothing is believed before the stored bytes were hashed."""

@@ -14,14 +14,14 @@ from transfer.ledger import audits, endpoints, standing
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab
 from transfer.status import Condition
-from transfer.transports.base import Download, Failed, Got, StreamingTransport
+from transfer.transports.base import Download, Failed, Got, Readable
 
 AFTER = timedelta(hours=24)
 _AT_ONCE = 1000
 
 
 def reprove(
-    ledger: Ledger, catalog: Catalog, lab: Lab, *, open_store: Callable[[], StreamingTransport]
+    ledger: Ledger, catalog: Catalog, lab: Lab, *, open_store: Callable[[], Readable]
 ) -> tuple[int, int]:
     """Prove what is due; answers how many copies were right and how many are sent again."""
     state = endpoints.state(ledger, lab.store)

@@ -1,15 +1,17 @@
 """tidy: remove what dead attempts left at a store.
 
 Only partials and kept old copies (`.part`, `.old`), only in folders where items moved lately, only older than
-the tidy age, and never the partial an open item stands on.
+the tidy age, and never the partial an open item stands on.  A mover's staging folder goes as a whole, once its task
+has ended and nothing in it is waiting to be published.
 """
 
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from transfer.ledger import standing
+from transfer.ledger import standing, submissions
 from transfer.ledger.ledger import Ledger
 from transfer.transports.base import StreamingTransport
+from transfer.transports.delegated import DelegatedTransport
 
 _LOOK_BACK = timedelta(days=14)
 
@@ -28,3 +30,15 @@ def tidy(
     ]
     refused = {failed.key for failed in transport.remove(doomed)}
     return [path for n, path in enumerate(doomed) if n not in refused]
+
+
+def tidy_staging(ledger: Ledger, store: str, transport: DelegatedTransport) -> list[str]:
+    """Have the staging folders removed that nobody needs; answers their submission keys.
+
+    Only folders this ledger asked for: other ledgers have theirs beside them.
+    """
+    keys = submissions.to_clean(ledger, store)
+    if keys:
+        transport.clean(keys)
+        submissions.cleaned(ledger, keys)
+    return keys

@@ -16,7 +16,7 @@ from transfer.ledger import endpoints
 from transfer.ledger.guarded import Move
 from transfer.model import Item
 from transfer.status import Proof, Status
-from transfer.steps.work import BatchWork, Failure
+from transfer.steps.work import Failure, StreamingWork
 from transfer.transports.base import Download, Failed
 
 _BELIEVED_FOR = timedelta(days=1)
@@ -34,7 +34,7 @@ class Proved:
 Outcome = tuple[Item, Proved | None, TransferError | None]
 
 
-def verify(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
+def verify(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     """SENT -> VERIFIED; damaged or missing bytes send the item back to PLANNED."""
     good: list[Item] = []
     failures: list[Failure] = []
@@ -61,7 +61,7 @@ def verify(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
     return failures
 
 
-def prove(work: BatchWork, wanted: Sequence[tuple[Item, PurePosixPath]]) -> Iterator[Outcome]:
+def prove(work: StreamingWork, wanted: Sequence[tuple[Item, PurePosixPath]]) -> Iterator[Outcome]:
     """Hash what stands under each path, by the far side where it is believed, else by reading it back."""
     if not wanted:
         return
@@ -76,7 +76,7 @@ def prove(work: BatchWork, wanted: Sequence[tuple[Item, PurePosixPath]]) -> Iter
 
 
 def _told(
-    work: BatchWork, wanted: Sequence[tuple[Item, PurePosixPath]]
+    work: StreamingWork, wanted: Sequence[tuple[Item, PurePosixPath]]
 ) -> dict[PurePosixPath, str | None] | None:
     """What the far side says; None when its command failed or a sample read back here contradicts it."""
     try:
@@ -92,7 +92,7 @@ def _told(
     return told
 
 
-def believed(work: BatchWork) -> bool:
+def believed(work: StreamingWork) -> bool:
     """Whether this store's hash command may be trusted; asks the canary once a day."""
     if not work.transport.capabilities.remote_hash:
         return False
@@ -109,7 +109,7 @@ def believed(work: BatchWork) -> bool:
     return answer
 
 
-def _read_back(work: BatchWork, wanted: Sequence[tuple[Item, PurePosixPath]]) -> Iterator[Outcome]:
+def _read_back(work: StreamingWork, wanted: Sequence[tuple[Item, PurePosixPath]]) -> Iterator[Outcome]:
     items = dict(enumerate(item for item, _ in wanted))
     downloads = [Download(key=key, path=path) for key, (_, path) in enumerate(wanted)]
     for outcome in work.transport.get(downloads, work.moved):

@@ -11,7 +11,8 @@ from transfer.ledger.ledger import Ledger
 from transfer.model import Item, Lab
 from transfer.paths import TypeIndex
 from transfer.status import Status
-from transfer.transports.base import Moved, StreamingTransport
+from transfer.transports.base import Moved, Readable, StreamingTransport
+from transfer.transports.delegated import DelegatedTransport
 from transfer.verdicts import Comparison, compare
 
 Row = TypeVar("Row")
@@ -59,10 +60,25 @@ class SessionWork(Work):
 
 @dataclass(kw_only=True, slots=True)
 class BatchWork(Work):
-    """Push to record: the store besides."""
+    """Push to record, whatever carries the bytes."""
+
+    announcers: int = 4  # connections that PATCH at once
+
+
+@dataclass(kw_only=True, slots=True)
+class StreamingWork(BatchWork):
+    """The bytes flow through us."""
 
     transport: StreamingTransport
-    announcers: int = 4  # connections that PATCH at once
+
+
+@dataclass(kw_only=True, slots=True)
+class DelegatedWork(BatchWork):
+    """A mover carries the bytes of `batch`; `reader` can read the store by another road, where there is one."""
+
+    transport: DelegatedTransport
+    batch: int
+    reader: Readable | None = None
 
 
 def by_hundred(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:

@@ -21,7 +21,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from transfer.errors import TransferError
 from transfer.transports.base import Failed, Published, RemoteFile, Rename
@@ -82,6 +82,7 @@ class Allowance:
     hours: float
 
 
+@runtime_checkable
 class DelegatedTransport(Protocol):
     """Bytes do not flow through us: globus."""
 
