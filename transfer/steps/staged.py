@@ -116,12 +116,15 @@ def _is_what_we_renamed(item: Item, found: RemoteFile) -> bool:
 
 
 def _made_way(work: DelegatedWork, blocked: Sequence[Fresh]) -> list[Fresh]:
-    """Take away what stands under the final names: not announced from here on, and kept aside until cleaned."""
-    withdraw(work, blocked)
-    for fresh in blocked:
+    """Take away what stands under the final names: read once more, not announced from here on, and kept aside."""
+    if not blocked:
+        return []
+    same, differ, _ = read_again(work, [fresh.item for fresh in blocked])
+    withdraw(work, [*same, *differ])
+    for fresh in same:
         work.ensure()
         work.transport.set_aside(fresh.item.store_path)
-    return list(blocked)
+    return same
 
 
 def _not_there(item: Item, found: RemoteFile | None) -> TransferError:
