@@ -7,6 +7,8 @@ A person who asks for it now is answered now: what waits for its time is tried a
 endpoint that the program itself keeps back, because the person may just have cured it.  What a *person* paused
 or what is held stays so: that has commands of its own.
 
+Two batches move at a time, so that one is verified and recorded while the bytes of the next are on their way.
+
 Ctrl-C is taken only while a lease is held that will be given back, or while nothing is held; in the moments
 between (a claim that is just being committed) it is remembered.
 """
@@ -14,13 +16,13 @@ between (a claim that is just being committed) it is remembered.
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import FrameType, TracebackType
 from typing import Self
 
-from transfer.ledger import actions, endpoints
+from transfer.ledger import actions, endpoints, submissions
 from transfer.ledger.finding import Target
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab
@@ -36,20 +38,75 @@ def push(
     """Take these sessions as far as they go now.  `watching` is told who else works on them while we wait."""
     for session in sessions:
         _hasten(runner.ledger, session)
-    while True:
-        if runner.advance_session(only=sessions):
-            continue
-        runner.plan(only=sessions)
-        batches = runner.ledger.batches_of(sessions)
-        if batches and runner.advance_batch(only=batches):
-            continue
-        others = runner.ledger.busy("session", sessions) + runner.ledger.busy("batch", batches)
-        if watching:
-            watching(others)
-        if not others:
+    with _SecondHand(runner) as second:
+        while True:
+            if runner.advance_session(only=sessions):
+                continue
+            runner.plan(only=sessions)
+            batches = runner.ledger.batches_of(sessions)
+            second.help_with(batches)
+            if batches and runner.advance_batch(only=batches):
+                continue
+            if second.busy():
+                continue
+            others = runner.ledger.busy("session", sessions) + runner.ledger.busy("batch", batches)
+            others += submissions.at_the_mover(runner.ledger, batches)
+            if watching:
+                watching(others)
+            if not others:
+                return
+            with runner.interruptible():
+                runner.sleep(_LOOK_AGAIN)
+
+
+class _SecondHand:
+    """A thread that takes batches while there are at least two.
+
+    Ctrl-C reaches the main thread only; what this one holds is then forfeited and given back, and the thread, which
+    stops at its next outside effect, is not waited for.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = replace(runner, interruptible=nullcontext, held=[])
+        self._first = runner
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended = True
+        for lease in list(self._runner.held):
+            lease.forfeit()
+            self._runner.ledger.release(lease)
+
+    def help_with(self, batches: Sequence[int]) -> None:
+        """Begin, if there is enough to do and it has not begun."""
+        if self._is_alive() or len(set(self._runner.due_batches()) & set(batches)) < 2:
             return
-        with runner.interruptible():
-            runner.sleep(_LOOK_AGAIN)
+        self._runner.on_moved = self._first.on_moved
+        self._thread = threading.Thread(
+            target=self._work, args=(list(batches),), name="second-hand", daemon=True
+        )
+        self._thread.start()
+
+    def _work(self, batches: Sequence[int]) -> None:
+        while not self._ended and self._runner.advance_batch(only=batches):
+            continue
+
+    def busy(self) -> bool:
+        """Wait a little for it, if it is at work."""
+        if self._thread is None or not self._is_alive():
+            return False
+        with self._first.interruptible():
+            self._thread.join(_LOOK_AGAIN)
+        return True
+
+    def _is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
 
 def _hasten(ledger: Ledger, session: int) -> None:

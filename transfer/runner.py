@@ -59,6 +59,7 @@ class Runner:
     chance: Callable[[], float] = random.random
     on_moved: Callable[[int], None] | None = None
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # where Ctrl-C may strike
+    held: list[Lease] = field(default_factory=list)  # what is worked on at this moment
 
     # ---- one piece of work each
 
@@ -188,12 +189,15 @@ class Runner:
 
     def _carefully(self, lease: Lease, run: Callable[[], None]) -> None:
         """Run under the lease; whatever goes wrong is written down, and the lease is given back."""
+        self.held.append(lease)
         try:
             with self.interruptible():
                 self._written_down(lease, run)
         except KeyboardInterrupt:
             self.ledger.release(lease)
             raise
+        finally:
+            self.held.remove(lease)
         self.ledger.release(lease)  # if it is still ours
 
     def _written_down(self, lease: Lease, run: Callable[[], None]) -> None:

@@ -1,6 +1,7 @@
 """Pushing in the foreground: Ctrl-C at any moment, and what a person's request wakes."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -178,3 +179,88 @@ def test_a_store_that_refuses_every_file_stays_kept_back(box: World) -> None:
     (place,) = foreground.kept_back(runner.ledger, [box.lab])
     assert (place.name, place.code) == (STORE, "E-2006")
     assert not runner.work()
+
+
+# ---- two batches at a time
+
+
+def test_two_batches_move_at_a_time_and_everything_is_recorded_once(box: World) -> None:
+    """While the first batch is held up at its store the second one goes on."""
+    from transfer.planning import Limits
+    from transfer.transports.local import LocalTransport
+
+    meeting = threading.Barrier(2, timeout=30)
+    met: list[str] = []
+
+    class Slow(LocalTransport):
+        def put(self, uploads: Any, moved: Any) -> Iterator[Any]:
+            if len(met) < 2:
+                meeting.wait()  # neither goes on before the other has come
+                met.append(threading.current_thread().name)
+            yield from super().put(uploads, moved)
+
+    box.open_store = lambda: Slow(box.store, connections=1)
+    session = box.session()
+    for probe in range(4):
+        box.write(session, f"alf/probe{probe:02d}/spikes.times.npy", b"spikes %d" % probe)
+    push(box, box.runner(limits=Limits(files=1)), session)
+
+    assert sorted(met) == ["MainThread", "second-hand"]
+    assert [end for _, end in box.ends()] == ["recorded"] * 4
+    assert box.lies() == []
+
+
+def test_ctrl_c_gives_back_what_the_second_hand_holds(box: World) -> None:
+    """The thread that is not waited for does nothing more outside, and no lease is left."""
+    from transfer.planning import Limits
+    from transfer.transports.local import LocalTransport
+
+    both, go_on, ended = threading.Barrier(2, timeout=30), threading.Event(), threading.Event()
+
+    class Held(LocalTransport):
+        def put(self, uploads: Any, moved: Any) -> Iterator[Any]:
+            both.wait()
+            if threading.current_thread() is threading.main_thread():
+                signal.raise_signal(signal.SIGINT)
+            go_on.wait(30)
+            try:
+                yield from super().put(uploads, moved)
+            finally:
+                ended.set()
+
+    box.open_store = lambda: Held(box.store, connections=1)
+    session = box.session()
+    for probe in range(2):
+        box.write(session, f"alf/probe{probe:02d}/spikes.times.npy", b"spikes %d" % probe)
+    with pytest.raises(KeyboardInterrupt):
+        push(box, box.runner(limits=Limits(files=1)), session)
+    assert box.rows("SELECT id FROM batches WHERE lease_token IS NOT NULL") == []
+    go_on.set()
+    assert ended.wait(30)
+    for thread in threading.enumerate():
+        if thread.name == "second-hand":
+            thread.join(30)
+    assert box.stored_files() == []
+
+    box.open_store = None
+    push(box, box.runner(), session)
+    assert [end for _, end in box.ends()] == ["recorded"] * 2
+
+
+def test_a_push_through_a_mover_stays_until_the_files_have_arrived(box: World) -> None:
+    from tests.mover import FolderMover, Service
+
+    service = Service(lab=box.lab.root, store=box.store)
+    session = box.session()
+    box.write(session, NAME, b"spikes")
+    runner = box.runner(open_transport=lambda _store: FolderMover(service), transports={STORE: "globus"})
+    seen: list[str] = []
+
+    def watching(others: Any) -> None:
+        seen.extend(others)
+        service.work()
+
+    foreground.push(runner, [box.see(runner, session)], watching=watching)
+    assert box.facts() == {}
+    assert box.lies() == []
+    assert seen[0].startswith("the mover, batch 1")

@@ -48,14 +48,19 @@ class Lease:
         self.token = token or secrets.token_hex(4)
         self._monotonic = monotonic
         self._act_until = monotonic() + seconds * (1 - _MARGIN)
+        self._forfeited = False
 
     def ensure(self) -> None:
         """Raise `LostRace` when it is too late to act; call it before every outside effect."""
-        if self._monotonic() >= self._act_until:
+        if self._forfeited or self._monotonic() >= self._act_until:
             raise LostRace(
                 f"this worker was too slow and no longer holds the {self.kind}",
                 to=f"{self.kind} {self.subject}",
             )
+
+    def forfeit(self) -> None:
+        """From any thread: whoever works under this lease stops at its next outside effect."""
+        self._forfeited = True
 
     def begin_renewal(self) -> float:
         """The monotonic moment *before* a renewal is sent; hand it to `renewed`."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, select, update
 
 from transfer.ledger.guarded import Guarded, chunks
 from transfer.ledger.ledger import Ledger
@@ -65,6 +65,20 @@ def outstanding(ledger: Ledger, store: str) -> int:
             )
             or 0
         )
+
+
+def at_the_mover(ledger: Ledger, batch_ids: Sequence[int]) -> list[str]:
+    """What the mover says of those batches that it carries, one line each."""
+    with ledger.reading() as connection:
+        found = connection.execute(
+            select(batches.c.id, batches.c.note).where(
+                batches.c.id.in_(batch_ids),
+                batches.c.task.is_not(None),
+                batches.c.cancel_at.is_(None),
+                exists().where(items.c.batch == batches.c.id, items.c.open == OPEN, items.c.hold.is_(None)),
+            )
+        )
+        return [f"the mover, batch {row.id}{f' ({row.note})' if row.note else ''}" for row in found]
 
 
 def freeze(
