@@ -9,6 +9,7 @@ from config import wiring
 from config.sections import Lab, Settings, Store
 from transfer.catalog.base import Catalog
 from transfer.transports.base import StreamingTransport
+from transfer.transports.delegated import DelegatedTransport
 
 Per = Literal["installation", "lab", "store"]
 
@@ -24,7 +25,7 @@ class Bench:
     settings: Settings
     open: ExitStack
     _catalog: Catalog | None = None
-    _transports: dict[str, StreamingTransport] = field(default_factory=dict)
+    _transports: dict[str, StreamingTransport | DelegatedTransport] = field(default_factory=dict)
 
     @property
     def catalog(self) -> Catalog:
@@ -33,9 +34,11 @@ class Bench:
             self.open.callback(self._catalog.close)
         return self._catalog
 
-    def transport(self, store: str) -> StreamingTransport:
+    def transport(self, store: str) -> StreamingTransport | DelegatedTransport:
         if store not in self._transports:
-            self._transports[store] = self.open.enter_context(wiring.transport(self.settings, store))
+            made = wiring.transport(self.settings, store)
+            self.open.enter_context(made)
+            self._transports[store] = made
         return self._transports[store]
 
     def lab(self, name: str) -> Lab:

@@ -20,6 +20,7 @@ from transfer.errors import (
     Unexpected,
     UnknownInCatalog,
 )
+from transfer.transports.delegated import DelegatedTransport
 
 _PROBES = PurePosixPath(".alyx-transfer", "doctor")
 _SKEW = 60  # seconds
@@ -194,7 +195,10 @@ def lab_root(bench: Bench, subject: str) -> str:
 
 
 def store_reachable(bench: Bench, subject: str) -> str:
-    able = bench.transport(subject).capabilities
+    transport = bench.transport(subject)
+    if isinstance(transport, DelegatedTransport):
+        return "logged in at the mover"
+    able = transport.capabilities
     if not able.replaces_atomically:
         raise RenameDoesNotReplace("a rename at the store does not replace what is there", to=subject)
     return "connected, logged in, and a rename replaces in one step"
@@ -202,9 +206,13 @@ def store_reachable(bench: Bench, subject: str) -> str:
 
 def store_works(bench: Bench, subject: str) -> str:
     """Write, read back, rename, replace and delete a probe file; its hash has a check of its own."""
-    from transfer.conformance import probe
+    from transfer.conformance import probe, probe_mover
 
-    findings = [found for found in probe(bench.transport(subject), _PROBES) if found.name != "remote hash"]
+    transport = bench.transport(subject)
+    if isinstance(transport, DelegatedTransport):
+        findings = probe_mover(transport)
+    else:
+        findings = [found for found in probe(transport, _PROBES) if found.name != "remote hash"]
     broken = [finding for finding in findings if not finding.ok]
     if broken:
         said = "; ".join(f"{finding.name}: {finding.sentence.rstrip('.')}" for finding in broken)
@@ -220,6 +228,8 @@ def remote_hash(bench: Bench, subject: str) -> str:
     from transfer.conformance import believe_remote_hash
 
     transport = bench.transport(subject)
+    if isinstance(transport, DelegatedTransport):
+        raise Note("the mover compares each file with its registered hash as it arrives")
     if not transport.capabilities.remote_hash:
         raise Note("the store does not hash its own files: every file is read back instead, which is slower")
     if not believe_remote_hash(transport, _PROBES):
@@ -230,7 +240,8 @@ def remote_hash(bench: Bench, subject: str) -> str:
 def free_space(bench: Bench, subject: str) -> str:
     from cli.output import size
 
-    free = bench.transport(subject).free_space()
+    transport = bench.transport(subject)
+    free = None if isinstance(transport, DelegatedTransport) else transport.free_space()
     if free is None:
         raise Note("the store does not say how much space is left")
     if free < bench.settings.journey.batch_bytes:

@@ -12,12 +12,28 @@ from typing import Annotated
 
 import typer
 
-from cli import abandon, demo, doctor, failures, holds, init, output, push, report, scan, status, why, work
+from cli import (
+    abandon,
+    demo,
+    doctor,
+    failures,
+    globus,
+    holds,
+    init,
+    output,
+    pull,
+    push,
+    report,
+    scan,
+    status,
+    why,
+    work,
+)
 from cli.failures import Exit
 from cli.invocation import Invocation
 from transfer.errors import TransferError, Unexpected
 
-_COMMANDS = (init, doctor, push, scan, work, status, report, why, holds, abandon, demo)
+_COMMANDS = (init, doctor, push, pull, scan, work, status, report, why, holds, abandon, demo, globus)
 
 
 def _version(asked: bool) -> None:

@@ -34,7 +34,7 @@ def _web_address(url: str) -> str:
         shown = without_password(url)
         raise Wrong(f'must be a web address, not "{shown}"', "Write https:// and the host's name.")
     if parts.username or parts.password:
-        raise Wrong("must not contain a user or password", "Use alyx.user and alyx.password_file.")
+        raise Wrong("must not contain a user or password", "Use user and password_file of this section.")
     return url.rstrip("/")
 
 
@@ -138,6 +138,30 @@ class Broker(Section):
         return without_password(self.url)
 
 
+class Web(Section):
+    """How the stores' web servers are read, at the data_url that Alyx has; `server` alone is shown the login."""
+
+    server: Annotated[str, AfterValidator(_web_address)] | None = None
+    user: Name | None = None
+    password: SecretStr | None = None
+    password_file: Private | None = None
+    ca_file: Absolute | None = None
+    connections: Annotated[int, Field(ge=1, le=32)] = 4
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+
+    @model_validator(mode="after")
+    def _whole_login(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise Wrong("password and password_file are both set", "Keep one of them.")
+        secret = self.password is not None or self.password_file is not None
+        if (self.user is not None) != secret or (secret and self.server is None):
+            raise Wrong(
+                "a login needs server, user and password_file (or password)",
+                "Set all three, or none where the data server asks for no login.",
+            )
+        return self
+
+
 class Journey(Section):
     """How the work is cut up, leased and repeated."""
 
@@ -179,6 +203,8 @@ class Schedule(Section):
     mirror_seconds: Annotated[int, Field(ge=1)] = 300
     tidy_hours: Annotated[int, Field(ge=1)] = 24
     tidy_age_hours: Annotated[int, Field(ge=1)] = 24
+    proof_minutes: Annotated[int, Field(ge=1)] = 1440
+    proof_files: Annotated[int, Field(ge=0, le=100_000)] = 20
 
 
 class Logs(Section):
@@ -218,6 +244,7 @@ class Settings(Section):
     journey: Journey
     schedule: Schedule
     logs: Logs
+    web: Web
     labs: dict[str, Lab]
     stores: dict[str, Store]
 

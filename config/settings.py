@@ -24,7 +24,7 @@ from config import places
 from config.agreement import disagreements
 from config.problems import Problem, Wrong, did_you_mean, explained
 from config.secrets import check_mode
-from config.sections import Alyx, Broker, Journey, Lab, Ledger, Logs, Schedule, Section, Settings, Store
+from config.sections import Alyx, Broker, Journey, Lab, Ledger, Logs, Schedule, Section, Settings, Store, Web
 from transfer.errors import ConfigProblems
 from transfer.transports.registry import KINDS, options_model
 
@@ -39,6 +39,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "journey": Journey,
     "schedule": Schedule,
     "logs": Logs,
+    "web": Web,
 }
 _NAMED = ("labs", "stores")
 _WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")

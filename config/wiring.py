@@ -10,15 +10,21 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from config.secrets import Credential, read_password, read_token
-from config.sections import Alyx, Settings
+from config.sections import Alyx, Settings, Web
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from transfer.catalog.base import Catalog
     from transfer.ledger import Ledger
     from transfer.model import Lab
+    from transfer.planning import Limits
     from transfer.rounds import Rounds
     from transfer.runner import Runner
-    from transfer.transports.base import StreamingTransport
+    from transfer.transports.base import Readable, StreamingTransport
+    from transfer.transports.delegated import DelegatedTransport
+    from transfer.transports.http.line import Login
+    from transfer.transports.http.transport import HttpTransport
 
 
 def credential(alyx: Alyx) -> Credential:
@@ -44,16 +50,105 @@ def catalog(settings: Settings) -> "Catalog":
     )
 
 
-def transport(settings: Settings, store: str) -> "StreamingTransport":
-    """The way to a store of the config, which connects again by itself.
+def transport(settings: Settings, store: str) -> "StreamingTransport | DelegatedTransport":
+    """The way to a store of the config; where bytes flow through us it connects again by itself.
 
     It is a context manager: entering connects, leaving closes.
     """
+    from transfer.transports.delegated import DelegatedTransport
     from transfer.transports.registry import open_transport
     from transfer.transports.wrappers import Reconnecting
 
     chosen = settings.stores[store]
-    return Reconnecting(partial(open_transport, chosen.transport, chosen.options))
+    made = open_transport(chosen.transport, chosen.options)
+    if isinstance(made, DelegatedTransport):
+        return made
+
+    def again() -> "StreamingTransport":
+        opened = open_transport(chosen.transport, chosen.options)
+        assert not isinstance(opened, DelegatedTransport)
+        return opened
+
+    return Reconnecting(again)
+
+
+def limits(settings: Settings, store: str) -> "Limits":
+    """How large a batch for this store may be: what its options say, else what the journey's do."""
+    from transfer.transports.registry import limits_of
+
+    chosen = settings.stores[store]
+    return limits_of(chosen.transport, chosen.options) or settings.journey.limits
+
+
+def can_read(settings: Settings, store: str) -> bool:
+    """Whether the config's own way to a store can read it: there is one, and it is no mover that we only ask."""
+    from transfer.transports.delegated import DelegatedTransport
+    from transfer.transports.registry import open_transport
+
+    chosen = settings.stores.get(store)
+    if chosen is None:
+        return False
+    return not isinstance(open_transport(chosen.transport, chosen.options), DelegatedTransport)
+
+
+def web(settings: Settings, catalog: "Catalog", store: str) -> "HttpTransport | None":
+    """The way its readers have to a store, not yet entered; None where Alyx has no data_url for it.
+
+    Raises `UnknownInCatalog`, `CatalogRefused` for a data_url that is no address, `LoginRefused`.
+    """
+    from transfer.transports.http.transport import HttpTransport
+
+    data_url = catalog.repository(store).data_url
+    if data_url is None:
+        return None
+    told = settings.web
+    return HttpTransport(
+        data_url,
+        login=web_login(told),
+        connections=told.connections,
+        timeout=told.timeout_seconds,
+        ca_file=told.ca_file,
+    )
+
+
+def web_login(told: Web) -> "Login | None":
+    """Who we are for the data server.  Raises `LoginRefused` when the file with the secret cannot be used."""
+    from transfer.errors import CatalogLoginRefused, LoginRefused
+    from transfer.transports.http.transport import login
+
+    if told.server is None or told.user is None:
+        return None
+    secret = told.password
+    if told.password_file is not None:
+        try:
+            secret = read_password(told.password_file, user=told.user).password
+        except CatalogLoginRefused as error:
+            do = "Write the data server's password into it, or correct web.password_file."
+            raise LoginRefused(error.what, to=told.password_file, do=do) from error
+    assert secret is not None, "the section's check lets no user without password through"
+    return login(told.server, told.user, secret.get_secret_value())
+
+
+def reader(
+    settings: Settings, catalog: "Catalog", store: str, *, via_web: bool
+) -> "AbstractContextManager[Readable]":
+    """A way to read a store: by its own transport, or as its readers do.
+
+    Raises `CatalogRefused` when Alyx has no data_url for it, and what `web` raises.
+    """
+    from transfer.transports.delegated import DelegatedTransport
+
+    if not via_web:
+        own = transport(settings, store)
+        assert not isinstance(own, DelegatedTransport), f"{store} can only be read over HTTP"
+        return own
+    found = web(settings, catalog, store)
+    if found is None:
+        from transfer.errors import CatalogRefused
+
+        do = "Set data_url in Alyx's admin page, or read the store by its own transport."
+        raise CatalogRefused("the repository has no data_url: it cannot be read over HTTP", to=store, do=do)
+    return found
 
 
 def ledger(settings: Settings) -> "Ledger":
@@ -102,8 +197,10 @@ def runner(
         labs=labs(settings),
         transports={name: store.transport for name, store in settings.stores.items()},
         open_transport=partial(transport, settings),
+        open_reader=partial(web, settings, catalog),
         types=KnownTypes(catalog),
         limits=settings.journey.limits,
+        limits_of={name: limits(settings, name) for name in settings.stores},
         patience=settings.journey.patience,
         lease_seconds=settings.journey.lease_seconds,
         on_moved=on_moved,

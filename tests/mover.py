@@ -167,6 +167,19 @@ class FolderMover:
         self._service.stop("set-aside")
         return True
 
+    @property
+    def sources(self) -> Sequence[str]:
+        return ["cortexlab_SR"]
+
+    def see_store(self) -> str:
+        return "the store is there"
+
+    def see_source(self, source: str) -> str:
+        return f"{source} is there"
+
+    def rehearse(self) -> str:
+        return "a folder was made, renamed and removed"
+
     def clean(self, keys: Sequence[str]) -> None:
         for key in keys:
             shutil.rmtree(self._service.store / STAGING / key, ignore_errors=True)

@@ -8,7 +8,7 @@ here in place; a failure becomes a `not_before`, an endpoint's pause or a hold, 
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -143,15 +143,13 @@ class Runner:
         self._answered({batch.target, endpoints.ALYX} - kept_back)
 
     def _delegate(self, setting: dict[str, Any], batch: Batch, transport: DelegatedTransport) -> set[str]:
-        with ExitStack() as opened:
-            reader = self.open_reader(batch.target)
-            work = DelegatedWork(
-                **setting,
-                transport=transport,
-                batch=batch.id,
-                reader=opened.enter_context(reader) if reader is not None else None,
-            )
-            return set() if wind_up(work) else self._advance(batch, work, journey.DELEGATED)
+        work = DelegatedWork(
+            **setting,
+            transport=transport,
+            batch=batch.id,
+            open_reader=partial(self.open_reader, batch.target),
+        )
+        return set() if wind_up(work) else self._advance(batch, work, journey.DELEGATED)
 
     def _advance(
         self, batch: Batch, work: journey.Setting, steps: Mapping[Status, journey.Step[journey.Setting]]

@@ -5,8 +5,9 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import PurePosixPath
+from typing import Any
 
-from sqlalchemy import and_, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select
 
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.standing import StandingCopy
@@ -19,21 +20,46 @@ def unflushed(ledger: Ledger, store: str, *, older_than: timedelta, limit: int) 
     audited = exists().where(
         receipts.c.copy == copies.c.id, receipts.c.kind == "audit", receipts.c.proved_at >= copies.c.proved_at
     )
-    owned = exists().where(and_(items.c.copy == copies.c.id, items.c.open == 1))
     with ledger.reading() as connection:
-        rows = connection.execute(
-            select(copies, datasets.c.session, datasets.c.dataset_uuid)
-            .join(datasets, datasets.c.id == copies.c.dataset)
-            .where(
-                copies.c.repository == store,
-                copies.c.condition == Condition.PRESENT,
-                copies.c.proved_at <= ledger.now(connection) - older_than,
-                ~audited,
-                ~owned,
-            )
-            .order_by(copies.c.proved_at)
-            .limit(limit)
-        ).all()
+        old = copies.c.proved_at <= ledger.now(connection) - older_than
+        return _present(connection, store, old, ~audited, order=copies.c.proved_at, limit=limit)
+
+
+def least_proved(ledger: Ledger, store: str, *, limit: int) -> list[StandingCopy]:
+    """Copies at `store` that were not proved for the longest time, those first."""
+    audited = select(func.max(receipts.c.proved_at)).where(
+        receipts.c.copy == copies.c.id, receipts.c.kind == "audit"
+    )
+    last = func.coalesce(audited.scalar_subquery(), copies.c.proved_at)
+    with ledger.reading() as connection:
+        return _present(connection, store, order=last, limit=limit)
+
+
+def present_of(
+    ledger: Ledger, store: str, *, session: int | None = None, dataset: int | None = None
+) -> list[StandingCopy]:
+    """The copies at `store` of one session, or of one dataset, by their rows' numbers."""
+    condition = datasets.c.session == session if session is not None else datasets.c.id == dataset
+    with ledger.reading() as connection:
+        return _present(connection, store, condition, order=copies.c.path)
+
+
+def _present(
+    connection: Connection,
+    store: str,
+    *conditions: ColumnElement[bool],
+    order: ColumnElement[Any],
+    limit: int | None = None,
+) -> list[StandingCopy]:
+    """Copies that stand at `store` and that nobody moves now."""
+    owned = exists().where(and_(items.c.copy == copies.c.id, items.c.open == 1))
+    rows = connection.execute(
+        select(copies, datasets.c.session, datasets.c.dataset_uuid)
+        .join(datasets, datasets.c.id == copies.c.dataset)
+        .where(copies.c.repository == store, copies.c.condition == Condition.PRESENT, *conditions, ~owned)
+        .order_by(order, copies.c.id)
+        .limit(limit)
+    ).all()
     return [
         StandingCopy(
             id=row.id,
@@ -49,8 +75,8 @@ def unflushed(ledger: Ledger, store: str, *, older_than: timedelta, limit: int) 
     ]
 
 
-def passed(ledger: Ledger, proved: Sequence[StandingCopy]) -> None:
-    """Write an audit receipt for each copy that was read back and was right."""
+def passed(ledger: Ledger, proved: Sequence[StandingCopy], *, via: str = "store") -> None:
+    """Write an audit receipt for each copy that was read back, from the store or over "http", and was right."""
     if not proved:
         return
     with ledger.unguarded() as tx:
@@ -64,6 +90,7 @@ def passed(ledger: Ledger, proved: Sequence[StandingCopy]) -> None:
                 "proof": Proof.READ_BACK,
                 "proved_at": tx.now.isoformat(),
                 "size": copy.size,
+                "via": via,
             }
             body = json.dumps(facts, sort_keys=True, separators=(",", ":"))
             rows.append(

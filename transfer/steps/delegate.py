@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import structlog
+
 from transfer.digests import digest_file
 from transfer.errors import (
     MoverRefused,
@@ -25,6 +27,7 @@ from transfer.errors import (
     Reach,
     SourceChanged,
     SourceVanished,
+    StoredFileMissing,
     TransferError,
 )
 from transfer.ledger import submissions
@@ -38,6 +41,8 @@ from transfer.steps.record import hash_moved
 from transfer.steps.work import DelegatedWork, Failure, by_hundred, read_again, rediscover, withdraw
 from transfer.transports.base import Download, Got
 from transfer.transports.delegated import Document, Piece, Report, Standing
+
+log = structlog.get_logger()
 
 
 def delegate(work: DelegatedWork, items: Sequence[Item]) -> list[Failure]:
@@ -67,13 +72,14 @@ def _ask(work: DelegatedWork, items: Sequence[Item]) -> list[Failure]:
         same, differ, gone = read_again(work, some)
         withdraw(work, differ)
         failures += gone + rediscover([fresh.item for fresh in differ], hash_moved)
-        adopted = _adopt(work, [fresh.item for fresh in same])
-        missing = [fresh for fresh in same if fresh.item.id not in adopted]
-        if work.reader is not None:
-            withdraw(work, missing)
-        for fresh in missing:
-            error = _not_as_registered(work, fresh.item)
-            (failures.append(_refusal(fresh.item, error)) if error else wanted.append(fresh.item))
+        right, wrong = _adopt(work, [fresh.item for fresh in same])
+        withdraw(work, [fresh for fresh in same if fresh.item.id in wrong])
+        for item in [fresh.item for fresh in same if fresh.item.id not in right]:
+            error = _not_as_registered(work, item)
+            if error is not None:
+                failures.append(_refusal(item, error))
+            else:
+                wanted.append(item)
     if any(isinstance(failure.error, SourceVanished) for failure in failures):
         require_root(work.lab.root)
     wanted, locked = coexistence.set_pending(work, wanted)
@@ -81,26 +87,41 @@ def _ask(work: DelegatedWork, items: Sequence[Item]) -> list[Failure]:
     return failures + locked
 
 
-def _adopt(work: DelegatedWork, items: Sequence[Item]) -> set[int]:
-    """Take over what the second road shows to stand there already; answers whose copies those are."""
-    if work.reader is None:
-        return set()
-    stored = work.reader.stat([item.store_path for item in items])
-    there = {
-        item.id: item for item, file in zip(items, stored, strict=True) if file and file.size == item.size
-    }
-    downloads = [Download(key=item.id, path=item.store_path) for item in there.values()]
-    right = [
-        there[seen.key]
-        for seen in work.reader.get(downloads, work.moved)
-        if isinstance(seen, Got) and seen.md5 == there[seen.key].md5
-    ]
+def _adopt(work: DelegatedWork, items: Sequence[Item]) -> tuple[set[int], set[int]]:
+    """Take over what another road shows to stand there already; answers whose copies are right and whose are not.
+
+    What could not be looked at is neither: a web server that is away keeps nothing from being sent.
+    """
+    try:
+        seen = _looked_at(work, items)
+    except TransferError as error:
+        log.warning("store_not_read", because=error.sentence)
+        return set(), set()
+    right = [item for item in items if seen.get(item.id) == item.md5]
     why = "the store holds these bytes already"
     with work.ledger.guarded(work.lease) as tx:
         sent = tx.move([Move(item=item, became=Status.SENT, why=why) for item in right])
         proved = [replace(item, status=Status.SENT) for item in sent]
         tx.move([Move(item=item, became=Status.VERIFIED, proof=Proof.READ_BACK) for item in proved])
-    return {item.id for item in right}
+    return {item.id for item in right}, {item.id for item in items if seen.get(item.id, item.md5) != item.md5}
+
+
+def _looked_at(work: DelegatedWork, items: Sequence[Item]) -> dict[int, str]:
+    """The md5 of what stands under each final name, by item; '' where nothing or another size does."""
+    reader = work.open_reader()
+    if reader is None:
+        return {}
+    with reader:
+        stored = reader.stat([item.store_path for item in items])
+        sizes = {item.id: file.size if file else None for item, file in zip(items, stored, strict=True)}
+        seen = {item.id: "" for item in items if sizes[item.id] != item.size}
+        downloads = [Download(key=item.id, path=item.store_path) for item in items if item.id not in seen]
+        for outcome in reader.get(downloads, work.moved):
+            if isinstance(outcome, Got):
+                seen[outcome.key] = outcome.md5
+            elif isinstance(outcome.error, StoredFileMissing):
+                seen[outcome.key] = ""
+    return seen
 
 
 def _not_as_registered(work: DelegatedWork, item: Item, *, hashed: bool = False) -> TransferError | None:

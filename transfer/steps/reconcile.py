@@ -55,7 +55,7 @@ def reconcile(
             newest = max(newest or dataset.changed_at, dataset.changed_at)
             copy = ours.get(dataset.id)
             if copy is not None and not copy.owned:
-                fixes[_mended(ledger, catalog, dataset, copy)] += 1
+                fixes[mended(ledger, catalog, dataset, copy)] += 1
     _mismatches(ledger, catalog, lab, open_store, fixes)
     if newest is not None and not fixes[REFUSED]:
         ledger.set_watermark(mark, newest.isoformat())
@@ -73,7 +73,8 @@ def _by(size: int, rows: Iterable[CatalogDataset]) -> Iterator[Sequence[CatalogD
         yield some
 
 
-def _mended(ledger: Ledger, catalog: Catalog, dataset: CatalogDataset, copy: StandingCopy) -> str:
+def mended(ledger: Ledger, catalog: Catalog, dataset: CatalogDataset, copy: StandingCopy) -> str:
+    """Make one row's fix and name it; `Central.NOTHING` when there was nothing to mend."""
     try:
         return _mend(ledger, catalog, dataset, copy)
     except (AnswerDiffers, CatalogRefused):

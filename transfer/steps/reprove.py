@@ -9,12 +9,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from transfer.catalog.base import Catalog
-from transfer.errors import StoredFileMissing
-from transfer.ledger import audits, endpoints, standing
+from transfer.ledger import audits, endpoints
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab
-from transfer.status import Condition
-from transfer.transports.base import Download, Failed, Got, Readable
+from transfer.steps.withdrawal import is_right, is_wrong, send_again
+from transfer.transports.base import Download, Readable
 
 AFTER = timedelta(hours=24)
 _AT_ONCE = 1000
@@ -33,18 +32,8 @@ def reprove(
     downloads = [Download(key=copy.id, path=copy.path) for copy in due.values() if copy.path]
     with open_store() as store:
         seen = [(due[one.key], one) for one in store.get(downloads, lambda _count: None)]
-    right = [copy for copy, one in seen if isinstance(one, Got) and one.md5 == copy.md5]
-    wrong = [copy for copy, one in seen if _is_wrong(copy, one)]
-    audits.passed(ledger, right)
-    for copy in wrong:
-        if copy.record_uuid:
-            catalog.announce(copy.record_uuid, False)
+    audits.passed(ledger, [copy for copy, one in seen if is_right(copy, one)])
+    wrong = [copy for copy, one in seen if is_wrong(copy, one)]
     why = "a day after it arrived the store no longer had its bytes"
-    return len(right), standing.reopen(ledger, wrong, condition=Condition.DAMAGED, why=why)
-
-
-def _is_wrong(copy: standing.StandingCopy, seen: Got | Failed) -> bool:
-    """Other bytes, or none; a copy that could not be read just now is asked again at the next pass."""
-    if isinstance(seen, Got):
-        return seen.md5 != copy.md5
-    return isinstance(seen.error, StoredFileMissing)
+    right = sum(is_right(copy, one) for copy, one in seen)
+    return right, send_again(ledger, catalog, wrong, why=why)

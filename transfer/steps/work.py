@@ -74,11 +74,11 @@ class StreamingWork(BatchWork):
 
 @dataclass(kw_only=True, slots=True)
 class DelegatedWork(BatchWork):
-    """A mover carries the bytes of `batch`; `reader` can read the store by another road, where there is one."""
+    """A mover carries the bytes of `batch`; `open_reader` opens another road to the store, where there is one."""
 
     transport: DelegatedTransport
     batch: int
-    reader: Readable | None = None
+    open_reader: Callable[[], Readable | None]
 
 
 def by_hundred(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:

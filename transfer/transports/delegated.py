@@ -139,6 +139,23 @@ class DelegatedTransport(Protocol):
         """
         ...
 
+    @property
+    def sources(self) -> Sequence[str]:
+        """The lab repositories it can carry from."""
+        ...
+
+    def see_store(self) -> str:
+        """Look at the store's root; answers a sentence for people.  Raises `TransferError`."""
+        ...
+
+    def see_source(self, source: str) -> str:
+        """Look at a lab's root; answers a sentence for people.  Raises `TransferError`."""
+        ...
+
+    def rehearse(self) -> str:
+        """Make, rename and remove a folder of one's own in the staging folder; answers a sentence for people."""
+        ...
+
     def clean(self, keys: Sequence[str]) -> None:
         """Have the staging folders of these submissions removed; it may happen after this returns."""
         ...

@@ -36,7 +36,7 @@ class Landing:
 
     def __enter__(self) -> Self:
         if self._into is not None:
-            with _naming(self._into):
+            with naming(self._into):
                 self._into.parent.mkdir(parents=True, exist_ok=True)
                 self._descriptor = os.open(self._into, _WRITE, 0o644)
         return self
@@ -55,7 +55,7 @@ class Landing:
         self._digests.add(piece)
         self.size += len(piece)
         if self._into is not None:
-            with _naming(self._into):
+            with naming(self._into):
                 rest = memoryview(piece)
                 while rest:
                     rest = rest[os.write(self._descriptor, rest) :]
@@ -63,13 +63,14 @@ class Landing:
     def finish(self) -> str:
         """All bytes are in: the md5 of what arrived.  A file is on the disk when this returns."""
         if self._into is not None:
-            with _naming(self._into):
+            with naming(self._into):
                 os.fsync(self._descriptor)
         return self._digests.hex()
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
+    """Translate what this machine says about `path`."""
     try:
         yield
     except OSError as error:

@@ -6,7 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from transfer.planning import Limits
 from transfer.transports.base import StreamingTransport
+from transfer.transports.delegated import DelegatedTransport
+from transfer.transports.ftp.options import FtpOptions
+from transfer.transports.globus.options import GlobusOptions
 from transfer.transports.local import LocalOptions, LocalTransport
 from transfer.transports.sftp.options import SftpOptions
 
@@ -16,7 +20,8 @@ class Kind:
     """What a config may say about an endpoint of this kind, and how to make its transport."""
 
     options: type[BaseModel]
-    open: Callable[[Any], StreamingTransport]
+    open: Callable[[Any], StreamingTransport | DelegatedTransport]
+    limits: Callable[[Any], Limits] | None = None  # how large a batch may be, where its own options say so
 
 
 def _sftp(options: SftpOptions) -> StreamingTransport:
@@ -26,7 +31,28 @@ def _sftp(options: SftpOptions) -> StreamingTransport:
     return SftpTransport(options)
 
 
+def _globus(options: GlobusOptions) -> DelegatedTransport:
+    """The Globus SDK is imported when a store is opened."""
+    from transfer.transports.globus.transport import GlobusTransport
+
+    return GlobusTransport(options)
+
+
+def _globus_limits(options: GlobusOptions) -> Limits:
+    return Limits(
+        files=options.batch_files, bytes=int(options.batch_bytes), large_bytes=int(options.large_bytes)
+    )
+
+
+def _ftp(options: FtpOptions) -> StreamingTransport:
+    from transfer.transports.ftp.transport import FtpTransport
+
+    return FtpTransport(options)
+
+
 KINDS: dict[str, Kind] = {
+    "ftp": Kind(FtpOptions, _ftp),
+    "globus": Kind(GlobusOptions, _globus, _globus_limits),
     "local": Kind(LocalOptions, LocalTransport.open),
     "sftp": Kind(SftpOptions, _sftp),
 }
@@ -37,7 +63,13 @@ def options_model(kind: str) -> type[BaseModel]:
     return _kind(kind).options
 
 
-def open_transport(kind: str, options: BaseModel) -> StreamingTransport:
+def limits_of(kind: str, options: BaseModel) -> Limits | None:
+    """How large a batch for this endpoint may be, if its options say so."""
+    limits = _kind(kind).limits
+    return limits(options) if limits else None
+
+
+def open_transport(kind: str, options: BaseModel) -> StreamingTransport | DelegatedTransport:
     """A transport, not yet connected: entering it connects.
 
     Raises ValueError for an unknown kind and TypeError for another kind's options.

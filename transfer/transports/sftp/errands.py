@@ -1,146 +1,131 @@
-"""The small things done on one channel: look, rename, remove, link, list.
+"""The small things: look, rename, remove, link, list.
 
-Each takes a conversation and gives a value or raises a `TransferError`; none keeps anything.
+Each is a job (see `pipelining`) that gives a value or raises a `TransferError`; none keeps anything.
 """
 
 import contextlib
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from transfer.errors import PathTooLong, RenameDoesNotReplace, StoreDenied, StoredFileMissing, TransferError
-from transfer.transports.base import Failed, RemoteFile, Rename
+from transfer.transports.base import RemoteFile, Rename
 from transfer.transports.sftp import protocol
-from transfer.transports.sftp.protocol import Attributes, Conversation, Refusal, Window, string
-from transfer.transports.sftp.store import Store, stands
+from transfer.transports.sftp.folders import Folders
+from transfer.transports.sftp.pipelining import DRAIN, Ask, Job, Post
+from transfer.transports.sftp.protocol import Attributes, Refusal, string
+from transfer.transports.sftp.store import Store, extended, look, open_to_read, stands
 
 
-def look(conversation: Conversation, store: Store, paths: Sequence[PurePosixPath]) -> list[RemoteFile | None]:
-    """The regular files under these names, in their order; asked all at once, so only for some hundreds."""
-    places = [store.place(path) for path in paths]
-    with Window(conversation, len(places)) as window:
-        for place in places:
-            window.begin(protocol.STAT, string(place))
-        found = [_attributes(window) for _ in places]
-    return [_file(conversation, store, *pair) for pair in zip(paths, found, strict=True)]
-
-
-def _attributes(window: Window) -> Attributes | Refusal:
+def find(store: Store, path: PurePosixPath) -> Job[RemoteFile | None]:
+    """The regular file of this name."""
     try:
-        return window.answer().attributes()
+        found = yield from look(store.place(path))
     except Refusal as refusal:
-        return refusal
+        error = yield from store.explain(refusal, path)
+        if isinstance(error, PathTooLong):
+            return None  # nothing can stand there; whoever writes is told, for that file alone
+        raise error from refusal
+    return file_of(path, found) if found is not None and found.is_regular else None
 
 
-def _file(
-    conversation: Conversation, store: Store, path: PurePosixPath, found: Attributes | Refusal
-) -> RemoteFile | None:
-    match found:
-        case Refusal(code=protocol.NO_SUCH_FILE):
-            return None
-        case Refusal():
-            error = store.explain(conversation, found, path)
-            if isinstance(error, PathTooLong):
-                return None  # nothing can stand there; whoever writes is told, for that file alone
-            raise error from found
-        case Attributes():
-            return file_of(path, found) if found.is_regular else None
-
-
-def remove(
-    conversation: Conversation, store: Store, paths: Sequence[PurePosixPath], *, first: int
-) -> list[Failed]:
-    """Remove files, all at once; `first` is the index of the first one in the caller's list."""
-    failed: list[Failed] = []
-    asked: list[tuple[int, int, PurePosixPath]] = []
-    for index, path in enumerate(paths, first):
-        try:
-            place = store.place(path)
-        except TransferError as error:
-            failed.append(Failed(key=index, error=error))
-        else:
-            asked.append((index, conversation.begin(protocol.REMOVE, string(place)), path))
-    # All answers first: explaining a refusal asks the server again.
-    answers = [(index, path, _refusal(conversation, number)) for index, number, path in asked]
-    for index, path, refusal in answers:
-        if refusal is not None and refusal.code != protocol.NO_SUCH_FILE:
-            explained = store.explain(conversation, refusal, path)
-            explained.__cause__ = refusal
-            failed.append(Failed(key=index, error=explained))
-    return failed
-
-
-def _refusal(conversation: Conversation, number: int) -> Refusal | None:
+def remove(store: Store, path: PurePosixPath) -> Job[None]:
+    """One that is already gone is no failure."""
     try:
-        conversation.answer(number)
+        yield Ask(protocol.REMOVE, string(store.place(path)))
     except Refusal as refusal:
-        return refusal
-    return None
+        if refusal.code != protocol.NO_SUCH_FILE:
+            raise (yield from store.explain(refusal, path)) from refusal
 
 
-def entries(conversation: Conversation, store: Store, folder: PurePosixPath) -> list[tuple[str, Attributes]]:
+def entries(store: Store, folder: PurePosixPath) -> Job[list[tuple[str, Attributes]]]:
     """The names in a folder; none if it does not exist."""
+    found: list[tuple[bytes, Attributes]] = []
     try:
-        found = list(conversation.entries(store.place(folder)))
+        handle = string((yield Ask(protocol.OPENDIR, string(store.place(folder)))).string())
+        with contextlib.suppress(_End):
+            while True:
+                found += yield from _some_entries(handle)
+        yield Ask(protocol.CLOSE, handle)
     except Refusal as refusal:
         if refusal.code == protocol.NO_SUCH_FILE:
             return []
-        raise store.explain(conversation, refusal, folder) from refusal
+        raise (yield from store.explain(refusal, folder)) from refusal
     return [(name.decode("utf-8", "surrogateescape"), attributes) for name, attributes in found]
 
 
-def rename(conversation: Conversation, store: Store, wanted: Rename) -> None:
+class _End(Exception):
+    pass
+
+
+def _some_entries(handle: bytes) -> Job[list[tuple[bytes, Attributes]]]:
+    try:
+        names = yield Ask(protocol.READDIR, handle)
+    except Refusal as refusal:
+        if refusal.code == protocol.EOF:
+            raise _End from None
+        raise
+    some = []
+    for _ in range(names.u32()):
+        name, _long = names.string(), names.string()
+        some.append((name, names.attributes()))
+    return some
+
+
+def rename(store: Store, folders: Folders, wanted: Rename) -> Job[None]:
     """Rename, replacing in one step where the server can; where it cannot, only onto a free name."""
     partial, final = store.place(wanted.partial), store.place(wanted.final)
+    if wanted.partial.parent != wanted.final.parent:
+        yield from folders.ensure(wanted.final.parent)
     try:
-        if protocol.POSIX_RENAME in conversation.extensions:
-            conversation.extended(protocol.POSIX_RENAME, string(partial), string(final))
+        if protocol.POSIX_RENAME in store.extensions:
+            yield extended(protocol.POSIX_RENAME, string(partial), string(final))
         else:
-            conversation.ask(protocol.RENAME, string(partial), string(final))
+            yield Ask(protocol.RENAME, string(partial), string(final))
     except Refusal as refusal:
-        raise _refused_rename(conversation, store, wanted, refusal) from refusal
+        raise (yield from _refused_rename(store, wanted, refusal)) from refusal
 
 
-def _refused_rename(
-    conversation: Conversation, store: Store, wanted: Rename, refusal: Refusal
-) -> TransferError:
+def _refused_rename(store: Store, wanted: Rename, refusal: Refusal) -> Job[TransferError]:
     if refusal.code == protocol.PERMISSION_DENIED:
-        return store.explain(conversation, refusal, wanted.final)
-    if not stands(conversation, store.place(wanted.partial)):
+        return (yield from store.explain(refusal, wanted.final))
+    if not (yield from stands(store.place(wanted.partial))):
         return StoredFileMissing("the partial is gone", to=store.name(wanted.partial))
-    replaces = protocol.POSIX_RENAME in conversation.extensions
-    if not replaces and stands(conversation, store.place(wanted.final)):
+    replaces = protocol.POSIX_RENAME in store.extensions
+    if not replaces and (yield from stands(store.place(wanted.final))):
         what = "the server does not rename onto a file that stands"
         return RenameDoesNotReplace(what, to=store.name(wanted.final))
-    return store.explain(conversation, refusal, wanted.final)
+    return (yield from store.explain(refusal, wanted.final))
 
 
-def link(conversation: Conversation, store: Store, existing: PurePosixPath, new: PurePosixPath) -> bool:
+def link(store: Store, folders: Folders, existing: PurePosixPath, new: PurePosixPath) -> Job[bool]:
     """Make a hard link.
 
     True also if `new` stands already, as made by an earlier try; False if the server cannot or `existing` is
     gone.
     """
+    place = store.place(new)
+    yield from folders.ensure(new.parent)
     try:
-        conversation.extended(protocol.HARDLINK, string(store.place(existing)), string(store.place(new)))
+        yield extended(protocol.HARDLINK, string(store.place(existing)), string(place))
     except Refusal as refusal:
-        if stands(conversation, store.place(new)):
+        if (yield from stands(place)):
             return True
         if refusal.code == protocol.PERMISSION_DENIED:
             raise StoreDenied("the store denied a hard link", to=store.name(new)) from refusal
         return False
+    yield from sync_folder(store, new.parent)
     return True
 
 
-def sync_folder(conversation: Conversation, store: Store, folder: PurePosixPath) -> None:
+def sync_folder(store: Store, folder: PurePosixPath) -> Job[None]:
     """Flush a folder, where the server lets a folder be opened like a file, as OpenSSH does."""
-    if protocol.FSYNC not in conversation.extensions:
+    if protocol.FSYNC not in store.extensions:
         return
     # A refusal is no failure: not every server with fsync can do it for folders.
-    with contextlib.suppress(Refusal), Window(conversation, 2) as window:
-        handle = string(conversation.open(store.place(folder), protocol.FOR_READING))
-        window.begin(protocol.EXTENDED, string(protocol.FSYNC), handle)
-        window.begin(protocol.CLOSE, handle)
-        window.drain()
+    with contextlib.suppress(Refusal):
+        handle = string((yield from open_to_read(store.place(folder))))
+        yield Post(protocol.EXTENDED, string(protocol.FSYNC), handle, patient=True)
+        yield Post(protocol.CLOSE, handle)
+        yield DRAIN
 
 
 def file_of(path: PurePosixPath, attributes: Attributes) -> RemoteFile:

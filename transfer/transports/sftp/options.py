@@ -36,6 +36,8 @@ class SftpOptions(BaseModel):
     connect_timeout: float = Field(default=15.0, gt=0)
     timeout: float = Field(default=60.0, gt=0)
     sync_timeout: float = Field(default=600.0, gt=0)
+    file_mode: int = Field(default=0o644, ge=0o400, le=0o777)
+    folder_mode: int = Field(default=0o755, ge=0o500, le=0o777)
     hash_command: bool = True
     hash_timeout: float = Field(default=3600.0, gt=0)
 

@@ -1,11 +1,12 @@
 """SFTP version 3 as spoken over one stream of bytes: requests, answers, and what the server offers besides.
 
 Facts: draft-ietf-secsh-filexfer-02 (the protocol), PROTOCOL of OpenSSH (the extensions).  Every request has a
-number and every answer names it, so many may be on their way: `begin` sends one, `answer` waits for its
-answer, whatever the order they come in.
+number and every answer names it, so many may be on their way: `begin` makes one, `flush` sends what is not
+sent yet, `collect` gives the answers that came, whatever their order.
 
 Promises: a refusal keeps the server's code (`Refusal`); everything that goes wrong with the stream itself is
-`ConnectionLost`; `forget` leaves the conversation usable although answers are still on their way.
+`ConnectionLost`; large fields are sent from where they lie, without a copy, and may be reused when `begin`
+returns.
 
 It does not know files, roots or batches, and one conversation belongs to one thread at a time.
 """
@@ -14,8 +15,7 @@ import contextlib
 import stat
 import struct
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -33,23 +33,28 @@ OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE = 0, 1, 2, 3, 4, 
 OP_UNSUPPORTED = 8
 
 FOR_READING = 0x01
+FOR_WRITING = 0x02
 FOR_NEW = 0x02 | 0x08 | 0x20  # write, create, exclusively
 
 POSIX_RENAME, FSYNC, STATVFS = "posix-rename@openssh.com", "fsync@openssh.com", "statvfs@openssh.com"
-HARDLINK, LIMITS = "hardlink@openssh.com", "limits@openssh.com"
+HARDLINK, LIMITS, COPY_DATA = "hardlink@openssh.com", "limits@openssh.com", "copy-data"
 
 _HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES = 1, 2, 4, 8
 _LONGEST_ANSWER = 16 << 20
-_PIECE = 32 << 10
 _LOOK_UP = 0.5  # seconds
+_RECEIVED_AT_ONCE = 256 << 10
+_SENT_AT_ONCE = 128 << 10  # small requests are joined up to this
+_NOT_COPIED = 48 << 10  # a field of this size is sent by itself
 
-Moved = TypeVar("Moved", int, bytes)
+Part = TypeVar("Part", int, bytes)
+Answer = tuple[int, int, memoryview]
+"""The number of the request, the kind of the answer, its body."""
 
 
 class Stream(Protocol):
     """What carries a conversation: a paramiko Channel, or anything that behaves like one."""
 
-    def send(self, s: bytes, /) -> int: ...
+    def send(self, s: bytes | memoryview, /) -> int: ...
     def recv(self, nbytes: int, /) -> bytes: ...
     def settimeout(self, timeout: float | None, /) -> None: ...
     def close(self) -> None: ...
@@ -83,8 +88,8 @@ class Attributes:
 class Fields:
     """The body of an answer, read from front to back."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
+    def __init__(self, body: bytes | memoryview) -> None:
+        self._body = memoryview(body)
         self._at = 0
 
     def u32(self) -> int:
@@ -95,10 +100,14 @@ class Fields:
         self._at += 8
         return int.from_bytes(self._body[self._at - 8 : self._at], "big")
 
-    def string(self) -> bytes:
+    def view(self) -> memoryview:
+        """A string field where it lies: it keeps all that came with it in memory."""
         length = self.u32()
         self._at += length
         return self._body[self._at - length : self._at]
+
+    def string(self) -> bytes:
+        return bytes(self.view())
 
     @property
     def more(self) -> bool:
@@ -122,10 +131,25 @@ def string(value: bytes | str) -> bytes:
     return struct.pack(">I", len(raw)) + raw
 
 
-def times(mtime_ns: int) -> bytes:
-    """A field that sets both times of a file.  The protocol has whole seconds from 1970 to 2106."""
-    seconds = min(max(mtime_ns // 1_000_000_000, 0), 0xFFFFFFFF)
-    return struct.pack(">III", _HAS_TIMES, seconds, seconds)
+def attributes(*, size: int | None = None, mode: int | None = None, mtime_ns: int | None = None) -> bytes:
+    """A field that sets what is given.  The protocol has whole seconds from 1970 to 2106."""
+    has, values = 0, b""
+    if size is not None:
+        has, values = _HAS_SIZE, struct.pack(">Q", size)
+    if mode is not None:
+        has, values = has | _HAS_MODE, values + struct.pack(">I", mode)
+    if mtime_ns is not None:
+        seconds = min(max(mtime_ns // 1_000_000_000, 0), 0xFFFFFFFF)
+        has, values = has | _HAS_TIMES, values + struct.pack(">II", seconds, seconds)
+    return struct.pack(">I", has) + values
+
+
+def refusal(kind: int, body: memoryview) -> Refusal | None:
+    """The refusal that an answer is, or None."""
+    if kind != STATUS or bytes(body[:4]) == b"\0\0\0\0":
+        return None
+    fields = Fields(body)
+    return Refusal(fields.u32(), fields.string().decode(errors="replace") if fields.more else "")
 
 
 class Conversation:
@@ -135,10 +159,10 @@ class Conversation:
         self._stream = stream
         self._address = address
         self._timeout = self._patience = timeout
-        self._received = bytearray()
+        self._unsent = bytearray()
+        self._partly = bytearray()
         self._number = 0
         self._waiting: set[int] = set()
-        self._early: dict[int, tuple[int, Fields]] = {}
         self._open = True
         stream.settimeout(min(_LOOK_UP, timeout))
         try:
@@ -150,7 +174,7 @@ class Conversation:
     @property
     def usable(self) -> bool:
         """Open, with every answer accounted for: the next user finds it as the first one did."""
-        return self._open and not self._waiting and not self._early
+        return self._open and not self._waiting and not self._unsent and not self._partly
 
     def patience(self, timeout: float | None = None) -> None:
         """Wait this long for an answer from now on; None is the timeout of the beginning."""
@@ -173,117 +197,99 @@ class Conversation:
 
     # ---- requests and answers ---------------------------------------------------------------------------
 
-    def begin(self, kind: int, *fields: bytes) -> int:
-        """Send a request; its number is for `answer`."""
-        self._number = (self._number + 1) & 0xFFFFFFFF
-        self._waiting.add(self._number)
-        self._send(kind, struct.pack(">I", self._number), *fields)
-        return self._number
+    def begin(self, kind: int, *fields: bytes | memoryview) -> int:
+        """Make a request; its answer bears the number.  Small ones are only sent by `flush` or `collect`."""
+        self._number = number = (self._number + 1) & 0xFFFFFFFF
+        self._waiting.add(number)
+        self._put(struct.pack(">IBI", sum(map(len, fields)) + 5, kind, number), *fields)
+        return number
 
-    def answer(self, number: int) -> tuple[int, Fields]:
-        """Wait for one answer.  Raises `Refusal` if it is a status other than OK."""
-        while number not in self._early:
-            kind, body = self._receive()
-            fields = Fields(body)
-            of = fields.u32()
-            if of in self._waiting:
-                self._early[of] = kind, fields
-        kind, fields = self._early.pop(number)
-        self._waiting.discard(number)
-        if kind == STATUS and (code := fields.u32()) != OK:
-            raise Refusal(code, fields.string().decode(errors="replace") if fields.more else "")
-        return kind, fields
+    def flush(self) -> None:
+        if self._unsent:
+            unsent, self._unsent = self._unsent, bytearray()
+            self._send(memoryview(unsent))
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Nobody will ask for these answers: they are dropped when they come."""
-        for number in numbers:
-            self._waiting.discard(number)
-            self._early.pop(number, None)
+    def collect(self) -> list[Answer]:
+        """Send what is not sent, then wait for answers: all that came by then, at least one."""
+        self.flush()
+        answers: list[Answer] = []
+        while not answers:
+            for packet in self._packets():
+                number = int.from_bytes(packet[1:5], "big")
+                if number in self._waiting:
+                    self._waiting.discard(number)
+                    answers.append((number, packet[0], packet[5:]))
+        return answers
 
     def ask(self, kind: int, *fields: bytes) -> Fields:
-        """Send one request and wait for its answer."""
-        return self.answer(self.begin(kind, *fields))[1]
-
-    def extended(self, name: str, *fields: bytes) -> Fields:
-        return self.ask(EXTENDED, string(name), *fields)
-
-    # ---- requests that are more than one field -----------------------------------------------------------
-
-    def open(self, path: bytes, flags: int) -> bytes:
-        return self.ask(OPEN, string(path), struct.pack(">II", flags, 0)).string()
-
-    def stat(self, path: bytes) -> Attributes | None:
-        """None where there is no such file."""
-        try:
-            return self.ask(STAT, string(path)).attributes()
-        except Refusal as refusal:
-            if refusal.code == NO_SUCH_FILE:
-                return None
-            raise
-
-    def entries(self, folder: bytes) -> Iterator[tuple[bytes, Attributes]]:
-        """The names in a folder.  Read to the end, or the handle stays open until the channel closes."""
-        handle = self.ask(OPENDIR, string(folder)).string()
-        while True:
-            try:
-                names = self.ask(READDIR, string(handle))
-            except Refusal as refusal:
-                if refusal.code != EOF:
-                    raise
-                break
-            for _ in range(names.u32()):
-                name, _long = names.string(), names.string()
-                yield name, names.attributes()
-        self.ask(CLOSE, string(handle))
+        """Send one request and wait for its answer, where nothing else is under way.  Raises `Refusal`."""
+        self.begin(kind, *fields)
+        ((_number, answered, body),) = self.collect()
+        if refused := refusal(answered, body):
+            raise refused
+        return Fields(body)
 
     # ---- the stream --------------------------------------------------------------------------------------
 
     def _greet(self) -> frozenset[str]:
-        self._send(INIT, struct.pack(">I", 3))
-        kind, body = self._receive()
-        if kind != VERSION:
+        self._put(struct.pack(">IBI", 5, INIT, 3))
+        self.flush()
+        packets: list[memoryview] = []
+        while not packets:
+            packets = list(self._packets())
+        if packets[0][0] != VERSION:
             raise ConnectionLost("the server does not speak SFTP", to=self._address)
-        offered = Fields(body)
-        offered.u32()
+        offered = Fields(packets[0][5:])
         names = set()
         while offered.more:
             names.add(offered.string().decode(errors="replace"))
             offered.string()
         return frozenset(names)
 
-    def _send(self, kind: int, *fields: bytes) -> None:
-        packet = b"".join((struct.pack(">IB", sum(map(len, fields)) + 1, kind), *fields))
+    def _put(self, *fields: bytes | memoryview) -> None:
+        for field in fields:
+            if len(field) < _NOT_COPIED:
+                self._unsent += field
+            else:
+                self.flush()
+                self._send(memoryview(field))
+        if len(self._unsent) >= _SENT_AT_ONCE:
+            self.flush()
+
+    def _send(self, rest: memoryview) -> None:
         try:
-            # In pieces of a channel packet: paramiko copies what it could not send at once.
-            for at in range(0, len(packet), _PIECE):
-                piece = packet[at : at + _PIECE]
-                while piece:
-                    piece = piece[self._wait_for(partial(self._stream.send, piece)) :]
+            while rest:
+                sent = self._wait_for(partial(self._stream.send, rest))
+                if not sent:
+                    raise EOFError("the server closed the channel")
+                rest = rest[sent:]
         except (OSError, EOFError, SSHException) as error:
             raise self._lost(error) from error
 
-    def _receive(self) -> tuple[int, bytes]:
+    def _packets(self) -> Iterator[memoryview]:
+        """Wait for a piece of what the server says; the packets that it completes."""
         try:
-            length = int.from_bytes(self._take(4), "big")
-            if not 0 < length <= _LONGEST_ANSWER:
-                raise EOFError("what came is not SFTP")
-            packet = self._take(length)
-        except (OSError, EOFError, SSHException) as error:
-            raise self._lost(error) from error
-        return packet[0], packet[1:]
-
-    def _take(self, count: int) -> bytes:
-        while len(self._received) < count:
-            wanted = max(count - len(self._received), _PIECE)
-            piece = self._wait_for(partial(self._stream.recv, wanted))
+            piece = memoryview(self._wait_for(partial(self._stream.recv, _RECEIVED_AT_ONCE)))
             if not piece:
                 raise EOFError("the server closed the channel")
-            self._received += piece
-        taken = bytes(memoryview(self._received)[:count])
-        del self._received[:count]
-        return taken
+            if self._partly:
+                missing = max(4 - len(self._partly), 0) or _length(self._partly) - len(self._partly)
+                while missing and piece:
+                    self._partly += piece[:missing]
+                    piece = piece[missing:]
+                    missing = max(4 - len(self._partly), 0) or _length(self._partly) - len(self._partly)
+                if missing:
+                    return
+                whole, self._partly = self._partly, bytearray()
+                yield memoryview(whole)[4:]
+            while len(piece) >= 4 and len(piece) >= (length := _length(piece)):
+                yield piece[4:length]
+                piece = piece[length:]
+            self._partly += piece
+        except (OSError, EOFError, SSHException) as error:
+            raise self._lost(error) from error
 
-    def _wait_for(self, act: Callable[[], Moved]) -> Moved:
+    def _wait_for(self, act: Callable[[], Part]) -> Part:
         """Send or receive, looking up now and then whether anybody still wants it."""
         since = time.monotonic()
         while self._open:
@@ -302,34 +308,9 @@ class Conversation:
         )
 
 
-class Window:
-    """Requests under way, at most `width` of them, answered in the order they were sent.
-
-    As a context: what is still under way at an error is forgotten, so that the conversation stays usable.
-    """
-
-    def __init__(self, conversation: Conversation, width: int) -> None:
-        self._conversation = conversation
-        self._width = width
-        self._numbers: deque[int] = deque()
-
-    def __enter__(self) -> "Window":
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._conversation.forget(self._numbers)
-
-    def begin(self, kind: int, *fields: bytes) -> None:
-        """Send a request, after waiting for the oldest answer if the window is full.  Raises `Refusal`."""
-        if len(self._numbers) >= self._width:
-            self._conversation.answer(self._numbers.popleft())
-        self._numbers.append(self._conversation.begin(kind, *fields))
-
-    def answer(self) -> Fields:
-        """Wait for the oldest answer.  Raises `Refusal`."""
-        return self._conversation.answer(self._numbers.popleft())[1]
-
-    def drain(self) -> None:
-        """Wait for all answers.  Raises the first `Refusal`."""
-        while self._numbers:
-            self._conversation.answer(self._numbers.popleft())
+def _length(packet: bytearray | memoryview) -> int:
+    """Of the whole packet that begins here, in bytes.  Raises EOFError if it cannot be one."""
+    length = int.from_bytes(packet[:4], "big")
+    if not 0 < length <= _LONGEST_ANSWER:
+        raise EOFError("what came is not SFTP")
+    return 4 + length

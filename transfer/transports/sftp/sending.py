@@ -1,116 +1,149 @@
-"""Sending one file: many writes under way, then flushed, closed and measured.
+"""Sending one file: opened exclusively, written, then flushed, closed and measured.
 
 Promises: the md5 is of exactly the bytes that were written; success means that the server accepted every
-write, the flush (where it offers one), the time and the closing, and that the closed file has the promised
-size.  A file that failed is removed again unless the connection is gone, so that a full disk is not kept
+write, the mode and time, the flush (where it offers one) and the closing, and that the closed file has the
+promised size.  A file that failed is removed again unless the connection is gone, so that a full disk is not kept
 full.
+
+A file of more than `LARGE` bytes is shared by several lines: see `stripes_out`.
 """
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from transfer.digests import Source
 from transfer.errors import ConnectionLost, StoreRefused, TransferError
 from transfer.transports.base import Moved, Sent, Upload
 from transfer.transports.sftp import protocol
-from transfer.transports.sftp.protocol import Conversation, Refusal, Window, string
-from transfer.transports.sftp.store import Folders, Store
+from transfer.transports.sftp.folders import Folders
+from transfer.transports.sftp.pipelining import DRAIN, WINDOW, Ask, Call, Job, Post, Room
+from transfer.transports.sftp.protocol import Refusal, string
+from transfer.transports.sftp.store import Store, look
 
-UNDER_WAY = 4 << 20  # bytes sent and not yet acknowledged, per channel
-MOST_WRITES = 128
+LARGE = 8 << 20
+
+
+@dataclass(slots=True)
+class Opened:
+    """A file open for writing; its handle means something else as soon as it is closed."""
+
+    place: bytes
+    handle: bytes
+    closed: bool = False
+
+    @property
+    def field(self) -> bytes:
+        return string(self.handle)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """How files are written: the bytes of a write, the mode of a file, and who is told of the bytes moved."""
+
+    piece: int
+    file_mode: int
+    moved: Moved
 
 
 class Sender:
-    """Sends the files of one batch, in writes of `piece` bytes; waits `sync_timeout` seconds for a flush."""
+    """Sends the files of one batch that one line can manage alone."""
 
-    def __init__(self, store: Store, *, piece: int, sync_timeout: float) -> None:
+    def __init__(self, store: Store, folders: Folders, terms: Terms) -> None:
         self._store = store
-        self._folders = Folders(store)
-        self._piece = piece
-        self._width = min(MOST_WRITES, max(UNDER_WAY // piece, 2))
-        self._sync_timeout = sync_timeout
+        self._folders = folders
+        self.terms = terms
 
-    def send(self, conversation: Conversation, upload: Upload, moved: Moved) -> Sent:
+    def send(self, upload: Upload) -> Job[Sent]:
         """Raises `TransferError`."""
+        opened = yield from self.open_new(upload)
+        try:
+            md5 = yield from self._stream(opened, upload)
+            yield from self.finish(opened, upload)
+        except ConnectionLost:
+            raise
+        except TransferError:
+            yield from discard(opened)
+            raise
+        return Sent(key=upload.key, size=upload.size, md5=md5)
+
+    def open_new(self, upload: Upload) -> Job[Opened]:
+        """The partial, opened exclusively; missing folders are made."""
         place = self._store.place(upload.partial)
-        with Source(upload.source) as source:
-            source.expect(upload.size)
-            self._folders.ensure(conversation, upload.partial.parent)
-            handle = self._open(conversation, place, upload)
-            try:
-                self._stream(conversation, handle, source, upload, moved)
-                self._check(conversation, place, upload)
-            except ConnectionLost:
-                raise
-            except TransferError:
-                _discard(conversation, handle, place)
-                raise
-        return Sent(key=upload.key, size=upload.size, md5=source.digests.hex())
-
-    def _open(self, conversation: Conversation, place: bytes, upload: Upload) -> bytes:
+        yield from self._folders.ensure(upload.partial.parent)
+        mode = protocol.attributes(mode=self.terms.file_mode)
+        flags = struct.pack(">I", protocol.FOR_NEW)
         try:
-            return conversation.open(place, protocol.FOR_NEW)
+            answer = yield Ask(protocol.OPEN, string(place), flags, mode)
         except Refusal as refusal:
-            raise self._store.refuse_new(
-                conversation, refusal, upload.partial, needed=upload.size
+            raise (
+                yield from self._store.refuse_new(refusal, upload.partial, needed=upload.size)
             ) from refusal
+        return Opened(place, answer.string())
 
-    def _stream(
-        self, conversation: Conversation, handle: bytes, source: Source, upload: Upload, moved: Moved
-    ) -> None:
-        written = 0
+    def _stream(self, opened: Opened, upload: Upload) -> Job[str]:
+        # A place in the window first, then the source: few are open at a time, whatever waits.
+        yield Room(min(upload.size, self.terms.piece))
+        offset = 0
         try:
-            with Window(conversation, self._width) as window:
-                for piece in source.pieces(upload.size):
-                    for at in range(0, len(piece), self._piece):
-                        part = piece[at : at + self._piece]
-                        offset = struct.pack(">Q", written)
-                        window.begin(protocol.WRITE, string(handle), offset, string(bytes(part)))
-                        written += len(part)
-                        moved(len(part))
-                window.drain()
+            with Source(upload.source) as source:
+                for piece in source.pieces(upload.size, at_most=self.terms.piece):
+                    yield write(opened.handle, offset, piece)
+                    offset += len(piece)
+                    self.terms.moved(len(piece))
                 source.settle()
-                self._finish(conversation, window, handle, upload.mtime_ns)
+                md5 = source.digests.hex()
+            yield DRAIN
         except Refusal as refusal:
-            left = upload.size - written + UNDER_WAY
-            raise self._store.explain(conversation, refusal, upload.partial, needed=left) from refusal
+            raise (yield from self.explain(refusal, upload, written=offset)) from refusal
+        return md5
 
-    def _finish(self, conversation: Conversation, window: Window, handle: bytes, mtime_ns: int) -> None:
-        window.begin(protocol.FSETSTAT, string(handle), protocol.times(mtime_ns))
-        if protocol.FSYNC in conversation.extensions:
-            window.begin(protocol.EXTENDED, string(protocol.FSYNC), string(handle))
-        window.begin(protocol.CLOSE, string(handle))
-        conversation.patience(self._sync_timeout)
+    def finish(self, opened: Opened, upload: Upload) -> Job[None]:
+        """All writes were accepted: mode, time, flush, close, and a last look.  Raises `TransferError`."""
         try:
-            window.drain()
-        finally:
-            conversation.patience()
-
-    def _check(self, conversation: Conversation, place: bytes, upload: Upload) -> None:
-        try:
-            stored = conversation.stat(place)
+            yield from self._settle(opened, upload)
+            stored = yield from look(opened.place)
         except Refusal as refusal:
-            raise self._store.explain(conversation, refusal, upload.partial) from refusal
+            raise (yield from self.explain(refusal, upload, written=upload.size)) from refusal
         if stored is None or stored.size != upload.size:
             kept = "nothing" if stored is None else f"{stored.size} of {upload.size} bytes"
             raise StoreRefused(f"the store kept {kept}", to=self._store.name(upload.partial))
 
-
-def _discard(conversation: Conversation, handle: bytes, place: bytes) -> None:
-    """Close and remove what failed; the failure itself is what gets reported."""
-    for kind, field in ((protocol.CLOSE, handle), (protocol.REMOVE, place)):
+    def _settle(self, opened: Opened, upload: Upload) -> Job[None]:
+        when = upload.mtime_ns
+        both = protocol.attributes(mode=self.terms.file_mode, mtime_ns=when)
+        set_both = yield Call(protocol.FSETSTAT, opened.field, both)
+        if protocol.FSYNC in self._store.extensions:
+            yield Post(protocol.EXTENDED, string(protocol.FSYNC), opened.field, patient=True)
+        opened.closed = True
+        yield Post(protocol.CLOSE, opened.field, patient=True)
+        yield DRAIN
         try:
-            conversation.ask(kind, string(field))
+            yield set_both
+        except Refusal as refusal:
+            if refusal.code not in (protocol.PERMISSION_DENIED, protocol.OP_UNSUPPORTED):
+                raise
+            # A share without Unix modes refuses them.  Its own rules hold there, but the time must be right.
+            yield Ask(protocol.SETSTAT, string(opened.place), protocol.attributes(mtime_ns=when))
+
+    def explain(self, refusal: Refusal, upload: Upload, *, written: int) -> Job[TransferError]:
+        needed = upload.size - written + WINDOW
+        return (yield from self._store.explain(refusal, upload.partial, needed=needed))
+
+
+def write(handle: bytes, offset: int, piece: memoryview, *, then: Callable[[], None] | None = None) -> Post:
+    at = struct.pack(">QI", offset, len(piece))
+    return Post(protocol.WRITE, string(handle), at, piece, weight=len(piece), then=then)
+
+
+def discard(opened: Opened) -> Job[None]:
+    """Close and remove what failed; the failure itself is what gets reported."""
+    requests = [(protocol.REMOVE, string(opened.place))]
+    if not opened.closed:
+        requests.insert(0, (protocol.CLOSE, opened.field))
+    opened.closed = True
+    for kind, field in requests:
+        try:
+            yield Ask(kind, field)
         except (Refusal, ConnectionLost):
             continue
-
-
-def limit_of_writes(conversation: Conversation, *, at_most: int, otherwise: int) -> int:
-    """The largest write in bytes that this server takes, from limits@openssh.com."""
-    if protocol.LIMITS not in conversation.extensions:
-        return otherwise
-    try:
-        answer = conversation.extended(protocol.LIMITS)
-    except Refusal:
-        return otherwise
-    _packet, _read, write = answer.u64(), answer.u64(), answer.u64()
-    return max(min(write, at_most), 1024) if write else otherwise

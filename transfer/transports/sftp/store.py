@@ -2,9 +2,10 @@
 
 SFTP version 3 says "failure" for a full disk, an existing name and a read-only file system alike, so
 `explain` asks the server a second time before it names the cause.
+
+What asks the server is a job: see `pipelining`.
 """
 
-import threading
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -20,7 +21,8 @@ from transfer.errors import (
 )
 from transfer.paths import refuse_unsafe
 from transfer.transports.sftp import protocol
-from transfer.transports.sftp.protocol import Conversation, Refusal, string
+from transfer.transports.sftp.pipelining import Ask, Job
+from transfer.transports.sftp.protocol import Attributes, Fields, Refusal, string
 
 HERE = PurePosixPath(".")
 LONG_NAME, LONG_PATH = 255, 1023  # bytes; beyond these a "bad message" is about the length
@@ -38,15 +40,12 @@ class Space:
 
 
 class Store:
-    """The root on the server."""
+    """The root on the server.  `extensions` is what the server offers besides version 3."""
 
-    def __init__(self, root: PurePosixPath, address: str) -> None:
+    def __init__(self, root: PurePosixPath, address: str, *, extensions: frozenset[str]) -> None:
+        self.extensions = extensions
         self._root = root
         self._address = address
-
-    @property
-    def root(self) -> bytes:
-        return str(self._root).encode("utf-8", "surrogateescape")
 
     def place(self, path: PurePosixPath) -> bytes:
         """The absolute path on the server.  Raises `UntrustedPath` before anything is asked of the server."""
@@ -57,12 +56,12 @@ class Store:
         """How a file of this store prints."""
         return f"{self._address}{self._root / path}"
 
-    def require_root(self, conversation: Conversation) -> None:
+    def require_root(self) -> Job[None]:
         """Raises `EndpointUnreachable` if the root is not a folder: it is never made by us."""
         try:
-            found = conversation.stat(self.root)
+            found = yield from look(self.place(HERE))
         except Refusal as refusal:
-            raise self.explain(conversation, refusal, HERE) from refusal
+            raise (yield from self.explain(refusal, HERE)) from refusal
         if found is None or not found.is_folder:
             raise EndpointUnreachable(
                 "the store's root is not there",
@@ -70,12 +69,12 @@ class Store:
                 do="Mount the disk at the server, or correct the root in the config.",
             )
 
-    def space(self, conversation: Conversation) -> Space | None:
+    def space(self) -> Job[Space | None]:
         """None where the server does not say."""
-        if protocol.STATVFS not in conversation.extensions:
+        if protocol.STATVFS not in self.extensions:
             return None
         try:
-            answer = conversation.extended(protocol.STATVFS, string(self.root))
+            answer = yield extended(protocol.STATVFS, string(self.place(HERE)))
         except Refusal:
             return None
         _block, fragment, _blocks, _free, available, _files, _names, names, _id, flags = (
@@ -83,9 +82,7 @@ class Store:
         )
         return Space(fragment * available, names, bool(flags & _READ_ONLY))
 
-    def explain(
-        self, conversation: Conversation, refusal: Refusal, path: PurePosixPath, *, needed: int = 0
-    ) -> TransferError:
+    def explain(self, refusal: Refusal, path: PurePosixPath, *, needed: int = 0) -> Job[TransferError]:
         """The error that a refusal about `path` means; `needed` bytes were still to be written."""
         where = self.name(path)
         match refusal.code:
@@ -96,71 +93,50 @@ class Store:
             case protocol.BAD_MESSAGE if _is_long(self.place(path)):
                 return PathTooLong("the name is too long for the store", to=where)
             case protocol.FAILURE:
-                return self._failure(conversation, refusal, where, needed)
+                return self._failure(refusal, where, needed, (yield from self.space()))
             case _:
                 return StoreRefused(f"the store refused it ({refusal})", to=where)
 
-    def _failure(
-        self, conversation: Conversation, refusal: Refusal, where: str, needed: int
-    ) -> TransferError:
-        space = self.space(conversation)
+    def _failure(self, refusal: Refusal, where: str, needed: int, space: Space | None) -> TransferError:
         if space is not None and space.read_only:
             return StoreDenied("the store's file system is read-only", to=where)
         if space is not None and (space.free < max(needed, _CRAMPED) or space.names == 0):
             return StoreFull(f"no space left at the store ({space.free} bytes free)", to=where)
         return StoreRefused(f"the store refused it ({refusal})", to=where)
 
-    def refuse_new(
-        self, conversation: Conversation, refusal: Refusal, path: PurePosixPath, *, needed: int
-    ) -> TransferError:
+    def refuse_new(self, refusal: Refusal, path: PurePosixPath, *, needed: int) -> Job[TransferError]:
         """The error that a refused exclusive opening means."""
-        if refusal.code == protocol.FAILURE and stands(conversation, self.place(path)):
+        if refusal.code == protocol.FAILURE and (yield from stands(self.place(path))):
             return PartialExists("a file of that name stands already", to=self.name(path))
-        return self.explain(conversation, refusal, path, needed=needed)
+        return (yield from self.explain(refusal, path, needed=needed))
 
 
-class Folders:
-    """The folders of one batch: each is asked for once, and made only if it is not there."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._known = {HERE}
-        self._lock = threading.Lock()
-
-    def ensure(self, conversation: Conversation, folder: PurePosixPath) -> None:
-        """Make `folder` and what is missing above it, below the root.  Raises `TransferError`."""
-        # One at a time: two hands that miss the same folder would both make it.
-        with self._lock:
-            try:
-                self._ensure(conversation, folder)
-            except Refusal as refusal:
-                raise self._store.explain(conversation, refusal, folder) from refusal
-
-    def _ensure(self, conversation: Conversation, folder: PurePosixPath) -> None:
-        if folder in self._known:
-            return
-        place = self._store.place(folder)
-        if conversation.stat(place) is None:
-            self._ensure(conversation, folder.parent)
-            if folder.parent == HERE:
-                self._store.require_root(conversation)
-            self._make(conversation, place)
-        self._known.add(folder)
-
-    def _make(self, conversation: Conversation, place: bytes) -> None:
-        try:
-            conversation.ask(protocol.MKDIR, string(place), bytes(4))
-        except Refusal:
-            # Somebody else may have made it since we looked.
-            found = conversation.stat(place)
-            if found is None or not found.is_folder:
-                raise
+def extended(name: str, *fields: bytes) -> Ask:
+    return Ask(protocol.EXTENDED, string(name), *fields)
 
 
-def stands(conversation: Conversation, place: bytes) -> bool:
+def look(place: bytes) -> Job[Attributes | None]:
+    """None where there is no such file.  Raises `Refusal`."""
+    try:
+        found: Fields = yield Ask(protocol.STAT, string(place))
+    except Refusal as refusal:
+        if refusal.code == protocol.NO_SUCH_FILE:
+            return None
+        raise
+    return found.attributes()
+
+
+def open_to_read(place: bytes) -> Job[bytes]:
+    """A handle.  Raises `Refusal`."""
+    flags = protocol.FOR_READING.to_bytes(4, "big")
+    answer: Fields = yield Ask(protocol.OPEN, string(place), flags, protocol.attributes())
+    return answer.string()
+
+
+def stands(place: bytes) -> Job[bool]:
     """Whether there is a file of that name, as far as the server tells."""
     try:
-        return conversation.stat(place) is not None
+        return (yield from look(place)) is not None
     except Refusal:
         return False
 

@@ -1,4 +1,4 @@
-"""The promises of `transports.base` over SFTP: several channels on one connection, a file on each at a time.
+"""The promises of `transports.base` over SFTP: several channels, hundreds of files under way on each.
 
 What the server offers is asked of it when we connect: its extensions, its limits, whether the root is there,
 whether it runs a hash command.
@@ -8,10 +8,11 @@ Whoever wants another try opens a new one (see `wrappers.Reconnecting`).
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 from transfer.digests import Algorithm
 from transfer.errors import StoreRefused, TransferError
@@ -29,30 +30,27 @@ from transfer.transports.base import (
     Sent,
     Upload,
 )
-from transfer.transports.crew import Crew
 from transfer.transports.sftp import errands, protocol
+from transfer.transports.sftp.batch import Batch, Keyed
 from transfer.transports.sftp.carrier import Carrier, connect
 from transfer.transports.sftp.channels import Channels
+from transfer.transports.sftp.continuing import LargeSender
 from transfer.transports.sftp.fetching import Fetcher
+from transfer.transports.sftp.folders import Folders
 from transfer.transports.sftp.hashing import HashCommand, find_command, hash_files
 from transfer.transports.sftp.options import SftpOptions
-from transfer.transports.sftp.protocol import Conversation
-from transfer.transports.sftp.sending import Sender, limit_of_writes
-from transfer.transports.sftp.store import Folders, Store
+from transfer.transports.sftp.pipelining import Job, Line, run, run_one
+from transfer.transports.sftp.protocol import Refusal
+from transfer.transports.sftp.sending import LARGE, Sender, Terms
+from transfer.transports.sftp.store import Store, extended
 
-SMALL_WRITE = 32 << 10  # bytes; what every server takes
-LARGE_WRITE = 255 << 10
-QUESTIONS_UNDER_WAY = 128
+SMALL_PIECE = 32 << 10  # bytes; what every server takes in one write and gives for one read
+LARGE_PIECE = 255 << 10
+RENAMES_AT_ONCE = 128
+QUESTIONS_AT_ONCE = 2048
 
-Check = Callable[[], None]
-
-
-class _Keyed(Protocol):
-    @property
-    def key(self) -> int: ...
-
-
-Request = TypeVar("Request", bound=_Keyed)
+Request = TypeVar("Request", bound=Keyed)
+Asked = TypeVar("Asked")
 Result = TypeVar("Result")
 
 
@@ -62,7 +60,6 @@ class SftpTransport:
     def __init__(self, options: SftpOptions, *, connect: Callable[[SftpOptions], Carrier] = connect) -> None:
         self._options = options
         self._connect = connect
-        self._store = Store(options.root, options.address)
         self._commands: dict[Algorithm, HashCommand | None] = {}
 
     def __enter__(self) -> Self:
@@ -70,9 +67,12 @@ class SftpTransport:
         with contextlib.ExitStack() as undo:
             self._channels = undo.enter_context(Channels(self._connect(self._options), self._options))
             with self._channels.one() as conversation:
-                self._extensions = conversation.extensions
-                self._store.require_root(conversation)
-                self._piece = limit_of_writes(conversation, at_most=LARGE_WRITE, otherwise=SMALL_WRITE)
+                extensions = conversation.extensions
+                self._store = Store(self._options.root, self._options.address, extensions=extensions)
+                run_one(conversation, self._store.require_root(), sync_timeout=self._options.sync_timeout)
+                self._read_piece, self._write_piece = run_one(
+                    conversation, limits(self._store), sync_timeout=self._options.sync_timeout
+                )
             self._command("md5")
             self._until_left = undo.pop_all()
         return self
@@ -85,76 +85,85 @@ class SftpTransport:
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            replaces_atomically=protocol.POSIX_RENAME in self._extensions,
+            replaces_atomically=protocol.POSIX_RENAME in self._store.extensions,
             remote_hash=self._commands["md5"] is not None,
-            hard_links=protocol.HARDLINK in self._extensions,
-            syncs=protocol.FSYNC in self._extensions,
-            free_space=protocol.STATVFS in self._extensions,
+            hard_links=protocol.HARDLINK in self._store.extensions,
+            syncs=protocol.FSYNC in self._store.extensions,
+            free_space=protocol.STATVFS in self._store.extensions,
             connections=self._options.connections,
         )
 
     # ---- batches over several channels ------------------------------------------------------------------
 
     def put(self, uploads: Iterable[Upload], moved: Moved) -> Iterator[Sent | Failed]:
-        sender = Sender(self._store, piece=self._piece, sync_timeout=self._options.sync_timeout)
+        def begin(line: Line, upload: Upload) -> Job[Sent]:
+            return large.send(line, upload) if upload.size > LARGE else sender.send(upload)
 
-        def send(hand: Conversation, upload: Upload, check: Check) -> Sent:
-            return sender.send(hand, upload, _checking(moved, check))
-
-        return self._spread(uploads, send)
+        batch: Batch[Upload, Sent] = self._batch(begin)
+        terms = Terms(piece=self._write_piece, file_mode=self._options.file_mode, moved=moved)
+        sender = Sender(self._store, self._folders(), terms)
+        large = LargeSender(
+            self._store, sender, batch, read_piece=self._read_piece, hash_stored=self._hash_stored
+        )
+        return batch.results(uploads)
 
     def get(self, downloads: Iterable[Download], moved: Moved) -> Iterator[Got | Failed]:
-        fetcher = Fetcher(self._store)
+        def begin(line: Line, download: Download) -> Job[Got]:
+            return fetcher.fetch(line, download)
 
-        def fetch(hand: Conversation, download: Download, check: Check) -> Got:
-            return fetcher.fetch(hand, download, _checking(moved, check))
+        batch: Batch[Download, Got] = self._batch(begin)
+        fetcher = Fetcher(self._store, batch, piece=self._read_piece, moved=moved)
+        return batch.results(downloads)
 
-        return self._spread(downloads, fetch)
+    def _batch(self, begin: Callable[[Line, Request], Job[Result]]) -> Batch[Request, Result]:
+        options = self._options
+        return Batch(self._channels, begin, most=options.connections, sync_timeout=options.sync_timeout)
+
+    def _folders(self) -> Folders:
+        return Folders(self._store, mode=self._options.folder_mode)
+
+    # ---- batches on one channel --------------------------------------------------------------------------
 
     def publish(self, renames: Iterable[Rename]) -> Iterator[Published | Failed]:
-        folders = Folders(self._store)
-
-        def rename(hand: Conversation, wanted: Rename, check: Check) -> Published:
-            check()
-            if wanted.partial.parent != wanted.final.parent:
-                folders.ensure(hand, wanted.final.parent)
-            errands.rename(hand, self._store, wanted)
-            errands.sync_folder(hand, self._store, wanted.final.parent)
-            return Published(key=wanted.key)
-
-        return self._spread(renames, rename)
-
-    def _spread(
-        self, requests: Iterable[Request], work: Callable[[Conversation, Request, Check], Result]
-    ) -> Iterator[Result | Failed]:
-        with contextlib.ExitStack() as lent:
+        """Each folder is flushed once for many renames, before the first of them is reported."""
+        for some in _slices(renames, RENAMES_AT_ONCE):
             try:
-                hands = lent.enter_context(self._channels.several(self._options.connections))
+                outcomes = self._rename(some)
             except TransferError as error:
-                for request in requests:
-                    yield Failed(key=request.key, error=error)
-                return
-            crew = Crew(hands, wake=Conversation.interrupt)
+                yield from (Failed(key=rename.key, error=error) for rename in some)
+                continue
+            for rename, outcome in zip(some, outcomes, strict=True):
+                if isinstance(outcome, TransferError):
+                    yield Failed(key=rename.key, error=outcome)
+                else:
+                    yield Published(key=rename.key)
 
-            def attempt(hand: Conversation, request: Request) -> Result | Failed:
-                try:
-                    self._channels.require()
-                    return work(hand, request, crew.check)
-                except TransferError as error:
-                    # A channel that was closed because nobody waits any more is not a lost connection.
-                    crew.check()
-                    self._channels.note(error)
-                    return Failed(key=request.key, error=error)
+    def _rename(self, renames: Sequence[Rename]) -> Sequence[TransferError | None]:
+        folders = self._folders()
+        outcomes = self._run([errands.rename(self._store, folders, rename) for rename in renames])
+        done = zip(renames, outcomes, strict=True)
+        changed = dict.fromkeys(rename.final.parent for rename, outcome in done if outcome is None)
+        self._run([errands.sync_folder(self._store, folder) for folder in changed])
+        return outcomes
 
-            yield from crew.spread(requests, attempt)
+    def _run(self, jobs: Sequence[Job[Result]]) -> list[Result | TransferError]:
+        if not jobs:
+            return []
+        with self._channels.one() as conversation:
+            return run(conversation, jobs, sync_timeout=self._options.sync_timeout)
+
+    def _run_one(self, job: Job[Result]) -> Result:
+        with self._channels.one() as conversation:
+            return run_one(conversation, job, sync_timeout=self._options.sync_timeout)
 
     # ---- questions --------------------------------------------------------------------------------------
 
     def stat(self, paths: Sequence[PurePosixPath]) -> Iterator[RemoteFile | None]:
-        for some in _slices(paths):
-            with self._channels.one() as conversation:
-                found = errands.look(conversation, self._store, some)
-            yield from found
+        for some in _slices(paths, QUESTIONS_AT_ONCE):
+            for found in self._run([errands.find(self._store, path) for path in some]):
+                if isinstance(found, TransferError):
+                    raise found
+                yield found
 
     def digests(self, paths: Sequence[PurePosixPath], algorithm: Algorithm = "md5") -> Iterator[Digested]:
         command = self._command(algorithm)
@@ -181,6 +190,15 @@ class SftpTransport:
                 timeout=self._options.hash_timeout,
             )
 
+    def _hash_stored(self, place: bytes) -> str | None:
+        """The md5 of one file, by the server's command; None where that is no way to get it."""
+        command = self._commands["md5"]
+        if command is None:
+            return None
+        with contextlib.suppress(StoreRefused):
+            return dict(self._hash(command, [place])).get(place)
+        return None
+
     def _command(self, algorithm: Algorithm) -> HashCommand | None:
         if algorithm not in self._commands:
             carrier = self._channels.carrier
@@ -189,47 +207,52 @@ class SftpTransport:
         return self._commands[algorithm]
 
     def list_leftovers(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
-        for folder in folders:
-            with self._channels.one() as conversation:
-                entries = errands.entries(conversation, self._store, folder)
-            for name, attributes in entries:
-                if is_leftover(name) and attributes.is_regular:
-                    yield errands.file_of(folder / name, attributes)
+        for some in _slices(folders, QUESTIONS_AT_ONCE):
+            listed = self._run([errands.entries(self._store, folder) for folder in some])
+            for folder, entries in zip(some, listed, strict=True):
+                if isinstance(entries, TransferError):
+                    raise entries
+                for name, attributes in entries:
+                    if is_leftover(name) and attributes.is_regular:
+                        yield errands.file_of(folder / name, attributes)
 
     def free_space(self) -> int | None:
-        with self._channels.one() as conversation:
-            space = self._store.space(conversation)
+        space = self._run_one(self._store.space())
         return None if space is None else space.free
 
     # ---- small changes ----------------------------------------------------------------------------------
 
     def remove(self, paths: Sequence[PurePosixPath]) -> Iterator[Failed]:
-        first = 0
-        for some in _slices(paths):
-            with self._channels.one() as conversation:
-                failed = errands.remove(conversation, self._store, some, first=first)
-            first += len(some)
-            yield from failed
+        for some in _slices(list(enumerate(paths)), QUESTIONS_AT_ONCE):
+            outcomes = self._run([errands.remove(self._store, path) for _, path in some])
+            for (index, _), outcome in zip(some, outcomes, strict=True):
+                if outcome is not None:
+                    yield Failed(key=index, error=outcome)
 
     def link(self, existing: PurePosixPath, new: PurePosixPath) -> bool:
         """A `new` that stands already is taken as made by an earlier try."""
-        if protocol.HARDLINK not in self._extensions:
+        if protocol.HARDLINK not in self._store.extensions:
             return False
-        with self._channels.one() as conversation:
-            Folders(self._store).ensure(conversation, new.parent)
-            made = errands.link(conversation, self._store, existing, new)
-            errands.sync_folder(conversation, self._store, new.parent)
-        return made
+        return self._run_one(errands.link(self._store, self._folders(), existing, new))
 
 
-def _checking(moved: Moved, check: Check) -> Moved:
-    def count(moved_bytes: int) -> None:
-        moved(moved_bytes)
-        check()
+def limits(store: Store) -> Job[tuple[int, int]]:
+    """The largest read and the largest write in bytes that this server takes, from limits@openssh.com."""
+    if protocol.LIMITS not in store.extensions:
+        return SMALL_PIECE, SMALL_PIECE
+    try:
+        answer = yield extended(protocol.LIMITS)
+    except Refusal:
+        return SMALL_PIECE, SMALL_PIECE
+    _packet, read, write = answer.u64(), answer.u64(), answer.u64()
+    return _piece(read), _piece(write)
 
-    return count
+
+def _piece(limit: int) -> int:
+    return max(min(limit, LARGE_PIECE), 1024) if limit else SMALL_PIECE
 
 
-def _slices(paths: Sequence[PurePosixPath]) -> Iterator[Sequence[PurePosixPath]]:
-    for at in range(0, len(paths), QUESTIONS_UNDER_WAY):
-        yield paths[at : at + QUESTIONS_UNDER_WAY]
+def _slices(wanted: Iterable[Asked], size: int) -> Iterator[list[Asked]]:
+    rest = iter(wanted)
+    while some := list(itertools.islice(rest, size)):
+        yield some

@@ -1,0 +1,1 @@
+"""What the program costs and how fast it is, measured: not part of the wheel, no promise of the program."""

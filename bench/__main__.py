@@ -1,0 +1,20 @@
+"""`python -m bench overhead` and `python -m bench transports`; their arguments are their own."""
+
+import sys
+from collections.abc import Callable
+
+from bench import overhead, transports
+
+_KINDS: dict[str, Callable[[], None]] = {"overhead": overhead.main, "transports": transports.main}
+
+
+def main() -> None:
+    if len(sys.argv) < 2 or sys.argv[1] not in _KINDS:
+        raise SystemExit(f"python -m bench {'|'.join(_KINDS)} [arguments]: name what to measure.")
+    kind = sys.argv.pop(1)
+    sys.argv[0] = f"python -m bench {kind}"
+    _KINDS[kind]()
+
+
+if __name__ == "__main__":
+    main()
