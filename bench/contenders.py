@@ -188,7 +188,6 @@ def _lftp_sftp(line: Line, task: Task) -> Step:
     commands = [
         f'set sftp:connect-program "ssh -a -x -F {line.ssh_config}"',
         "set sftp:max-packets-in-flight 64",
-        "set sftp:size-write 131072",
         "set cmd:fail-exit true",
         # lftp demands a password, the key is what lets it in; the alias leads to our ssh configuration.
         f"open -u {line.user},none -p {line.port} sftp://{ALIAS}",

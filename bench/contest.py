@@ -158,7 +158,7 @@ class Made:
 
 
 def compare(expected: dict[PurePosixPath, str], target: Path, *, who: str) -> None:
-    """Raises CommandFailed unless `target` holds exactly the expected files.  Central names count without their uuid."""
+    """Raises CommandFailed unless `target` holds exactly the expected files; a uuid in a name does not count."""
     found: dict[PurePosixPath, str] = {}
     for place in target.rglob("*"):
         if place.is_file():

@@ -79,9 +79,8 @@ def _run(step: Step, environment: Mapping[str, str], patience: float, folder: Pa
         err.seek(0)
         said, complained = out.read().decode(errors="replace"), err.read().decode(errors="replace")
     if not watch.stopped and (process.returncode != 0 or (step.says_nothing and said.strip())):
-        raise CommandFailed(
-            f"{process.returncode} from {' '.join(step.argv)}: {said[-800:]} {complained[-2000:]}"
-        )
+        heard = (said + complained).strip()
+        raise CommandFailed(f"{step.argv[0]} ended with {process.returncode} and said: {heard[-400:]}")
     cpu = max(used.ru_utime + used.ru_stime, watch.cpu_seconds)
     return Cost(
         seconds=seconds, cpu_seconds=cpu, peak_bytes=watch.peak_bytes, stopped=watch.stopped, said=said

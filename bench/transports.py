@@ -4,9 +4,9 @@
                                [--disk FOLDER] [--patience SECONDS]
 
 Everybody pushes the same files to the same server in turns, each run from an empty destination.  After each run
-the destination is read and compared with what was made, outside the clock; who fails or leaves a difference is out of
-that case, and the report says so.  A case is `way.workload`: ways are sftp, sftp-50ms, ftps and local, workloads one-file, small-files and session; --only takes
-shell patterns of cases ("sftp.*").
+the destination is read and compared with what was made, outside the clock; who fails or leaves a difference is
+out of that case, and the report says so.  A case is `way.workload`: ways are sftp, sftp-50ms, ftps and local,
+workloads one-file, small-files and session; --only takes shell patterns of cases ("sftp.*").
 
 Progress goes to standard error, the report to standard output.  See docs/benchmarks.md.
 """

@@ -33,6 +33,7 @@ class Transport(StrEnum):
 
     SFTP = "sftp"
     LOCAL = "local"
+    GLOBUS = "globus"
 
 
 def add(app: typer.Typer) -> None:

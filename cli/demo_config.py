@@ -12,6 +12,7 @@ from cli.first_config import quoted
 
 if TYPE_CHECKING:
     from sandbox.box import Box
+    from sandbox.globus import SandboxGlobus
 
 _TEMPLATE = Template("""\
 # Written by "alyx-transfer demo"; the next run in this folder writes it anew.
@@ -72,6 +73,8 @@ def write_config(box: "Box", *, verbose: bool) -> Path:
 
 
 def _store_lines(box: "Box") -> str:
+    if box.globus is not None:
+        return _globus_lines(box, box.globus)
     if box.sftp is None:
         return f'transport = "local"\nroot = {quoted(str(box.store_root))}'
     return "\n".join(
@@ -83,5 +86,29 @@ def _store_lines(box: "Box") -> str:
             f"root = {quoted(box.sftp.root.as_posix())}",
             f"key = {quoted(str(box.sftp.key))}",
             f"known_hosts = {quoted(str(box.sftp.known_hosts))}",
+        ]
+    )
+
+
+def _globus_lines(box: "Box", globus: "SandboxGlobus") -> str:
+    from sandbox.box import LAB_COLLECTION, LAB_SERVER, STORE, STORE_COLLECTION
+
+    secret = box.root / "home" / "globus-secret"
+    with secret.open("w", encoding="ascii") as file:
+        secret.chmod(0o600)
+        file.write(globus.client_secret)
+    return "\n".join(
+        [
+            'transport = "globus"',
+            f"client_id = {quoted(globus.client_id)}",
+            f"client_secret_file = {quoted(str(secret))}",
+            f"collection = {quoted(STORE_COLLECTION)}",
+            'root = "/"',
+            "poll_seconds = 0.5",
+            f"service_url = {quoted(globus.url)}",
+            f"auth_url = {quoted(globus.url)}",
+            f"[stores.{quoted(STORE)}.sources.{quoted(LAB_SERVER)}]",
+            f"collection = {quoted(LAB_COLLECTION)}",
+            'root = "/"',
         ]
     )

@@ -26,6 +26,7 @@ from cli import (
     report,
     scan,
     status,
+    verify,
     why,
     work,
 )
@@ -33,7 +34,7 @@ from cli.failures import Exit
 from cli.invocation import Invocation
 from transfer.errors import TransferError, Unexpected
 
-_COMMANDS = (init, doctor, push, pull, scan, work, status, report, why, holds, abandon, demo, globus)
+_COMMANDS = (init, doctor, push, pull, verify, scan, work, status, report, why, holds, abandon, demo, globus)
 
 
 def _version(asked: bool) -> None:

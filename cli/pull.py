@@ -78,7 +78,7 @@ def pull(
         plan = retrieval.plan(datasets, stores=stores, only=only or ())
         root = to.absolute()
         reader = partial(_reader, settings, catalog, via)
-        with _bar(sum(one.size or 0 for one in plan.wanted), quiet=as_json) as moved:
+        with bar(sum(one.size or 0 for one in plan.wanted), quiet=as_json) as moved:
             found = retrieval.look(plan.wanted, root, replace=replace, moved=moved)
             retrieval.require_space(found.missing, root)
             results = list(found.ended)
@@ -114,8 +114,8 @@ def _reader(
 
 
 @contextmanager
-def _bar(total: int, *, quiet: bool) -> "Iterator[Moved]":
-    """Bytes as they go by, on a terminal."""
+def bar(total: int, *, quiet: bool) -> "Iterator[Moved]":
+    """A bar of the bytes as they go by, on a terminal only."""
     import sys
 
     if quiet or not sys.stderr.isatty():

@@ -136,12 +136,8 @@ def reader(
 
     Raises `CatalogRefused` when Alyx has no data_url for it, and what `web` raises.
     """
-    from transfer.transports.delegated import DelegatedTransport
-
     if not via_web:
-        own = transport(settings, store)
-        assert not isinstance(own, DelegatedTransport), f"{store} can only be read over HTTP"
-        return own
+        return _own_reader(settings, store)
     found = web(settings, catalog, store)
     if found is None:
         from transfer.errors import CatalogRefused
@@ -149,6 +145,14 @@ def reader(
         do = "Set data_url in Alyx's admin page, or read the store by its own transport."
         raise CatalogRefused("the repository has no data_url: it cannot be read over HTTP", to=store, do=do)
     return found
+
+
+def _own_reader(settings: Settings, store: str) -> "AbstractContextManager[Readable]":
+    from transfer.transports.delegated import DelegatedTransport
+
+    own = transport(settings, store)
+    assert not isinstance(own, DelegatedTransport), f"{store} can only be read over HTTP"
+    return own
 
 
 def ledger(settings: Settings) -> "Ledger":
@@ -209,11 +213,31 @@ def runner(
 
 def rounds(settings: Settings, runner: "Runner") -> "Rounds":
     """The regular rounds of this installation."""
-    from transfer.rounds import Rounds
+    from transfer.rounds import Rounds, Sample
 
     return Rounds(
-        runner=runner, version=version(), tidy_age=timedelta(hours=settings.schedule.tidy_age_hours)
+        runner=runner,
+        version=version(),
+        tidy_age=timedelta(hours=settings.schedule.tidy_age_hours),
+        sample=Sample(
+            files=settings.schedule.proof_files,
+            web=partial(readers_way, settings, runner.catalog),
+            own=partial(own_way, settings),
+        ),
     )
+
+
+def readers_way(
+    settings: Settings, catalog: "Catalog", store: str
+) -> "Callable[[], AbstractContextManager[Readable]] | None":
+    """How a store's readers read it; None where Alyx has no data_url for it.  Raises as `web`."""
+    found = web(settings, catalog, store)
+    return None if found is None else lambda: found
+
+
+def own_way(settings: Settings, store: str) -> "Callable[[], AbstractContextManager[Readable]] | None":
+    """How we read a store ourselves; None where our transport cannot."""
+    return partial(_own_reader, settings, store) if can_read(settings, store) else None
 
 
 def version() -> str:

@@ -23,14 +23,19 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from sandbox.alyx import SandboxAlyx
+from sandbox.globus import SandboxGlobus
 from sandbox.sessions import SyntheticSession, write_sessions
 from sandbox.store import HOST, SftpStore
+from sandbox.web_store import WebStore
 
 LAB, LAB_SERVER, STORE, USER = "demolab", "demolab_SR", "flatiron_demolab", "demo_rig"
+LAB_COLLECTION = "1ab00000-0000-4000-8000-000000000001"
+STORE_COLLECTION = "57000000-0000-4000-8000-000000000002"
 
-Transport = Literal["sftp", "local"]
+Transport = Literal["sftp", "local", "globus"]
 
 
 class BoxRefused(Exception):
@@ -38,11 +43,15 @@ class BoxRefused(Exception):
 
 
 class Box:
-    """The lab.  A context manager for one use: entering starts Alyx and, for `sftp`, the store's server."""
+    """The lab.  A context manager for one use: entering starts Alyx and what leads to the store."""
 
     alyx: SandboxAlyx
+    web: WebStore
+    """The store as its readers see it."""
     sftp: SftpStore | None = None
-    """The store's server; None where the store is a mounted disk."""
+    """The store's server, where it is reached over SFTP."""
+    globus: SandboxGlobus | None = None
+    """The service, where it carries the files."""
     sessions: tuple[SyntheticSession, ...] = ()
     """What `furnish` wrote."""
 
@@ -72,11 +81,17 @@ class Box:
         with ExitStack() as opened:
             self._claim(opened)
             self.alyx = opened.enter_context(
-                SandboxAlyx(state=self.root / "alyx.sqlite", port=self._last_port())
+                SandboxAlyx(state=self.root / "alyx.sqlite", port=self._last_port("alyx"))
             )
             (self.root / "home" / "alyx-port").write_text(self.alyx.url.rpartition(":")[2])
+            self.web = opened.enter_context(WebStore(self.store_root, port=self._last_port("web")))
+            (self.root / "home" / "web-port").write_text(str(urlsplit(self.web.url).port))
             if self._transport == "sftp":
                 self.sftp = opened.enter_context(SftpStore(self.store_root, home=self.root / "home"))
+            if self._transport == "globus":
+                self.globus = opened.enter_context(SandboxGlobus())
+                self.globus.add_collection("lab", self.lab_root, "personal", key=LAB_COLLECTION)
+                self.globus.add_collection("store", self.store_root, "guest", key=STORE_COLLECTION)
             self._open = opened.pop_all()
         return self
 
@@ -118,10 +133,10 @@ class Box:
         for folder in (self.lab_root, self.store_root):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def _last_port(self) -> int:
+    def _last_port(self, server: str) -> int:
         """The port of the last run if nobody has taken it since, else 0."""
         try:
-            port = int((self.root / "home" / "alyx-port").read_text())
+            port = int((self.root / "home" / f"{server}-port").read_text())
             with socket.create_server((HOST, port)):
                 return port
         except (OSError, ValueError, OverflowError):
@@ -138,9 +153,8 @@ class Box:
         if LAB_SERVER not in repositories:
             alyx.add_repository(LAB_SERVER, globus_path="/lab/", personal=True)
         if STORE not in repositories:
-            alyx.add_repository(
-                STORE, globus_path="/store/", personal=False, data_url="http://store.invalid/"
-            )
+            alyx.add_repository(STORE, globus_path="/store/", personal=False)
+        alyx.set_data_url(STORE, self.web.url)
         if LAB not in {row["name"] for row in rows("labs")}:
             alyx.add_lab(LAB, repositories=[LAB_SERVER, STORE])
         subjects = {row["nickname"] for row in rows("subjects")}

@@ -5,6 +5,7 @@ every session it serves.  Needs vsftpd, or the Python packages pyftpdlib and pyO
 """
 
 import secrets
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -83,6 +84,12 @@ class FtpStore:
     def cut(self) -> None:
         """Drop every open connection, as a server that restarts does; new ones are welcome."""
         self._server.cut()
+
+    def freeze(self, release: threading.Event) -> None:
+        """Fall silent on every connection until `release` is set.  pyftpdlib only."""
+        if not isinstance(self._server, Pyftpd):
+            raise TypeError("only pyftpdlib can be frozen: sandbox FTP. Choose that server.")
+        self._server.freeze(release)
 
     def _make(self, certificate: Path) -> Vsftpd | Pyftpd:
         if self._server_kind == "vsftpd":

@@ -4,7 +4,8 @@ It has MLST, MLSD and MFMT; HASH, XMD5 and AVBL are added here on wish, to stand
 
 Promises: leaving ends the thread and every connection.  `before` is called with each command's verb and
 argument, in the server's thread, before it is obeyed; a text it returns is sent in its place, and `HANG_UP`,
-`CLOSE_DATA` and `SILENCE` do what they say.
+`CLOSE_DATA` (after the first bytes) and `SILENCE` do what they
+say.
 
 The surprise: one thread serves all connections, so a `before` that blocks blocks them all.
 """
@@ -62,6 +63,7 @@ class Pyftpd:
         self._settings = settings or {}
         self._stopping = threading.Event()
         self._cutting = threading.Event()
+        self._freezing = threading.Event()
         self._cut_done = threading.Event()
 
     def __enter__(self) -> Self:
@@ -88,9 +90,17 @@ class Pyftpd:
         self._cutting.set()
         self._cut_done.wait(10)
 
+    def freeze(self, release: threading.Event) -> None:
+        """Do nothing at all, on no connection, until `release` is set."""
+        self._release = release
+        self._freezing.set()
+
     def _serve(self) -> None:
         while not self._stopping.is_set():
             self._server.ioloop.loop(_TURN, blocking=False)
+            if self._freezing.is_set():
+                self._freezing.clear()
+                self._release.wait()
             if self._cutting.is_set():
                 self._cutting.clear()
                 for connection in list(self._server.ioloop.socket_map.values()):
@@ -136,14 +146,32 @@ class Pyftpd:
 
 
 def _talking(base: type[Any], when_full: str) -> type[Any]:
-    """A data connection that says on the control connection why it closes after a failed write."""
+    """A data connection that says on the control connection why it closes, and that can be made to break."""
 
-    def handle_error(data: Any) -> None:
+    def break_off(data: Any, reply: str) -> None:
         data._error = True
-        data._resp = (when_full, lambda *_a, **_k: None)
+        data._resp = (reply, lambda *_a, **_k: None)
         data.close()
 
-    return type("SandboxData", (base,), {"handle_error": handle_error})
+    def breaking(event: Callable[[Any], None]) -> Callable[[Any], None]:
+        def handle(data: Any) -> None:
+            if data.get_transmitted_bytes() and getattr(data.cmd_channel, "breaks_data", False):
+                data.cmd_channel.breaks_data = False
+                break_off(data, "426 Connection closed; transfer aborted.")
+            else:
+                event(data)
+
+        return handle
+
+    return type(
+        "SandboxData",
+        (base,),
+        {
+            "handle_error": lambda data: break_off(data, when_full),
+            "handle_read_event": breaking(base.handle_read_event),
+            "handle_write_event": breaking(base.handle_write_event),
+        },
+    )
 
 
 def _drop(connection: Any) -> None:
@@ -163,9 +191,8 @@ def _scripted(before: Before | None) -> Callable[[Any, str, str, str], None]:
             case "hang up":
                 _drop(handler)
             case "close data":
+                handler.breaks_data = True
                 FTPHandler.pre_process_command(handler, line, verb, argument)
-                if handler.data_channel is not None:
-                    _drop(handler.data_channel)
             case "silence":
                 return
             case reply:

@@ -58,16 +58,25 @@ class WebStore:
 
     url: str
 
-    def __init__(self, root: Path, *, user: str | None = None, password: str = "", prefix: str = "") -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        user: str | None = None,
+        password: str = "",
+        prefix: str = "",
+        port: int = 0,
+    ) -> None:
         self.root = Path(os.path.realpath(root))
         self.fault: Script | None = None
         self.asked: list[Asked] = []
         self._prefix = prefix
+        self._port = port
         token = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
         self._authorization = f"Basic {token}" if user is not None else None
 
     def __enter__(self) -> Self:
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", self._port), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/{self._prefix}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="web-store"

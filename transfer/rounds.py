@@ -1,10 +1,13 @@
-"""The regular rounds: scan, sweep, reconcile, tidy, mirror.
+"""The regular rounds: scan, sweep, reconcile, tidy, prove, mirror.
 
 Each is guarded by a row of `jobs`, so that two beats, or a beat and a person, do not walk the same round at
 once, and one that was missed is made up once.
 """
 
+import random
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,23 +15,40 @@ import structlog
 
 from transfer import agent
 from transfer.errors import LostRace, TransferError
-from transfer.ledger import endpoints
+from transfer.ledger import audits, endpoints
 from transfer.ledger.jobs import claim_job, job_ran
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab
 from transfer.pulse import Pulse
 from transfer.runner import Runner
+from transfer.steps.audit import Audit, Audited, Finding
 from transfer.steps.reconcile import reconcile
 from transfer.steps.reprove import reprove
 from transfer.steps.scan import scan
 from transfer.steps.tidy import tidy, tidy_staging
+from transfer.transports.base import Readable
 from transfer.transports.delegated import DelegatedTransport
 
 log = structlog.get_logger()
 
 _EVERYTHING_EVERY = timedelta(days=7)
 _ALWAYS = timedelta(0)
+_CHOICE = 10  # so many times the sample are candidates: what stays unreadable must not fill every sample
+
+MaybeOpen = Callable[[str], Callable[[], AbstractContextManager[Readable]] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The sampled proof over HTTP: how many files a round, and the ways to a store; None where there is no such way.
+
+    `web` may raise what the catalogue raises.
+    """
+
+    files: int
+    web: MaybeOpen
+    own: MaybeOpen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +58,7 @@ class Rounds:
     runner: Runner
     version: str
     tidy_age: timedelta = timedelta(hours=24)
+    sample: Sample | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -114,6 +135,27 @@ class Rounds:
 
         return self._job(f"tidy {store}", every, run)
 
+    def prove(self, store: str, *, every: timedelta = _ALWAYS) -> str | None:
+        """Read a few stored copies as readers do, those that were not proved for the longest time."""
+
+        def run() -> str:
+            sample = self.sample
+            open_web = sample.web(store) if sample is not None and sample.files else None
+            if sample is None or open_web is None:
+                return "not proved over HTTP: no data_url in Alyx, or proof_files is 0"
+            candidates = audits.least_proved(self.ledger, store, limit=_CHOICE * sample.files)
+            copies = random.sample(candidates, min(sample.files, len(candidates)))
+            audit = Audit(
+                ledger=self.ledger,
+                catalog=self.runner.catalog,
+                store=store,
+                open_web=open_web,
+                open_store=sample.own(store),
+            )
+            return _told(list(audit.run(copies)))
+
+        return self._job(f"prove {store}", every, run)
+
     def mirror(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
         """Tell Alyx that we live and what waits."""
         return self._job(
@@ -142,3 +184,16 @@ class Rounds:
             job_ran(self.ledger, lease, outcome)
         except LostRace as lost:
             log.warning("lease_lost", because=lost.sentence)
+
+
+def _told(audited: Sequence[Audited]) -> str:
+    """Log what a person should see, and say the whole in a line."""
+    for one in audited:
+        if one.finding not in (Finding.RIGHT, Finding.MOVING, Finding.NOT_READ):
+            because = one.error.sentence if one.error else one.remark
+            log.warning("copy_not_right", path=str(one.copy.path), finding=one.finding, because=because)
+    unread = [one.error.sentence for one in audited if one.finding is Finding.NOT_READ and one.error]
+    if unread:
+        log.warning("copies_not_read", files=len(unread), because=unread[0])
+    found = Counter(one.finding.value for one in audited)
+    return ", ".join(f"{what}: {count}" for what, count in sorted(found.items())) or "nothing to prove"

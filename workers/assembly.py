@@ -23,6 +23,7 @@ def every(settings: Settings) -> Every:
         reconcile=timedelta(minutes=told.reconcile_minutes),
         tidy=timedelta(hours=told.tidy_hours),
         mirror=timedelta(seconds=told.mirror_seconds),
+        prove=timedelta(minutes=told.proof_minutes),
     )
 
 

@@ -21,6 +21,7 @@ class Every:
     reconcile: timedelta
     tidy: timedelta
     mirror: timedelta
+    prove: timedelta = timedelta(days=1)
 
 
 def _never_waiting() -> int:

@@ -16,6 +16,7 @@ SWEEP = "alyx_transfer.sweep"
 SCAN = "alyx_transfer.scan"
 RECONCILE = "alyx_transfer.reconcile"
 TIDY = "alyx_transfer.tidy"
+PROVE = "alyx_transfer.prove"
 MIRROR = "alyx_transfer.mirror"
 
 P = ParamSpec("P")
@@ -58,6 +59,10 @@ def add_tasks(app: Celery, crew: Crew) -> None:
     @task(TIDY)
     def tidy(store: str) -> None:
         crew.rounds.tidy(store, every=crew.every.tidy)
+
+    @task(PROVE)
+    def prove(store: str) -> None:
+        crew.rounds.prove(store, every=crew.every.prove)
 
     @task(MIRROR)
     def mirror(lab: str) -> None:

@@ -143,6 +143,15 @@ class SandboxAlyx:
             globus_endpoint_id=globus_endpoint_id,
         )
 
+    def set_data_url(self, repository: str, url: str) -> None:
+        """The web address of a repository has changed."""
+        with self._store.lock:
+            row = self._store.one("data-repository", "name", repository)
+            if row is None:
+                raise KeyError(repository)
+            self._store.save("data-repository", row | {"data_url": url})
+            self._store.commit()
+
     def add_subject(self, nickname: str, lab: str) -> str:
         """A subject of a lab; returns the id."""
         with self._store.lock:

@@ -22,7 +22,7 @@ class Limits:
     """What one user may have at a time, and how much one page shows."""
 
     active: int = 3
-    """Tasks of one type that are worked on at once; more wait in the queue."""
+    """Tasks of one type that are worked on at once; more wait in the queue.  May be lowered at any time."""
     pending: int = 100
     """Tasks that have not ended; a submission above it is refused."""
     page: int = 100

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.web_store import WebStore
 from tests.cli.installed import Installed, install
+from tests.cli.readers import readers
 from tests.cli.running import Running, running
 
 
@@ -27,4 +29,11 @@ def lab(
     """A lab whose Alyx and store run, and whose user is anne."""
     monkeypatch.setenv("LOGNAME", "anne")
     with running(tmp_path, capsys) as made:
+        yield made
+
+
+@pytest.fixture
+def web(lab: Running) -> Iterator[WebStore]:
+    """The lab's store as its readers see it."""
+    with readers(lab) as made:
         yield made

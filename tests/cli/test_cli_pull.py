@@ -3,13 +3,12 @@
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from sandbox.web_store import Fault, WebStore
+from tests.cli.readers import patch
 from tests.cli.running import DAY, STORE, SUBJECT, Running, environment
 
 SESSION = f"{SUBJECT}/{DAY}/001"
@@ -17,21 +16,6 @@ FILE = f"{SESSION}/alf/spikes.times.npy"
 REVISED = f"{SESSION}/alf/#2024-01-01#/spikes.times.npy"
 SPIKES = b"spikes" * 1000
 SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709"  # as old rows of Alyx have it
-
-
-@pytest.fixture
-def web(lab: Running) -> Iterator[WebStore]:
-    """The store as its readers see it, at the address that Alyx names."""
-    with WebStore(lab.store, prefix="cortexlab/Subjects/") as made:
-        patch(lab, "data-repository", STORE, data_url=made.url)
-        yield made
-
-
-def patch(lab: Running, table: str, key: str, **news: object) -> None:
-    """What another tool, or Alyx's administrator, writes."""
-    headers = {"Authorization": f"Token {lab.alyx.token_for('transfer_bot')}"}
-    with httpx2.Client(base_url=lab.alyx.url, headers=headers, timeout=30) as http:
-        assert http.patch(f"/{table}/{key}", json=news).status_code == 200
 
 
 @pytest.fixture

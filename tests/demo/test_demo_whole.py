@@ -39,6 +39,15 @@ def test_every_registrable_file_is_recorded(first: tuple[Path, subprocess.Comple
     assert len([path for path in (root / "store").rglob("*") if path.is_file()]) == 25
 
 
+def test_files_that_globus_carries_arrive_as_well(tmp_path: Path) -> None:
+    """A sandbox Globus, asked through the real SDK, moves them from folder to folder."""
+    run = demo(tmp_path / "box", "--transport", "globus", "--json")
+    assert run.returncode == 0, run.stderr
+    assert told(run)["recorded"] == told(run)["moved"] == 25
+    lines = [line for line in run.stderr.splitlines() if "files recorded, " not in line]
+    assert [line.split()[0] for line in lines] == ["writing", "1", "comparing"]
+
+
 def test_it_says_nothing_but_its_own_lines(first: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """No warning, no stack trace, no log of a library."""
     lines = [line for line in first[1].stderr.splitlines() if "files recorded, " not in line]

@@ -59,6 +59,7 @@ def test_every_lab_and_store_has_its_rounds_and_all_share_the_sweep() -> None:
         [
             tasks.SWEEP,
             f"{tasks.TIDY} flatiron",
+            f"{tasks.PROVE} flatiron",
             *(f"{task} {lab.name}" for task in (tasks.SCAN, tasks.RECONCILE, tasks.MIRROR) for lab in LABS),
         ]
     )

@@ -87,6 +87,20 @@ def test_three_tasks_are_worked_on_and_the_others_queue(lab: Lab):
     assert {document["status"] for document in lab.globus.tasks()} == {"SUCCEEDED"}
 
 
+def test_fewer_tasks_are_worked_on_where_the_limit_says_so(lab: Lab):
+    lab.globus.limits.active = 1
+    lab.globus.hold(after_files=1)
+    for number in range(3):
+        lab.write(f"{number}.npy")
+        lab.submit((f"/{number}.npy", f"/{number}.npy"))
+    lab.globus.wait_until(lambda: lab.globus.pending == 2)
+    lab.globus.wait_until(lambda: lab.globus.active == 1)
+    queued = [task["nice_status"] for task in lab.globus.tasks()]
+    assert queued == [None, "OK", "Queued"]
+    lab.globus.release()
+    lab.globus.settle()
+
+
 def test_the_same_paths_are_refused_while_their_task_is_open(lab: Lab):
     """As the real service words it: a new submission id does not help."""
     lab.globus.hold()

@@ -259,6 +259,18 @@ def test_a_task_under_way_has_a_note_for_people(what: dict[str, Any], note: str)
     assert reports.under_way(what).note == note
 
 
+def test_every_reason_of_a_pause_is_told_once() -> None:
+    pauses = {
+        "pause_rules": [{"message": "disks are being\nreplaced."}, {"message": None}],
+        "source_pause_message": "disks are being replaced.",
+        "destination_pause_message": "ask Anne",
+    }
+
+    note = reports.under_way(task("ACTIVE", nice_status="PAUSED"), pauses=pauses).note
+
+    assert note == "PAUSED; paused: disks are being replaced; paused: ask Anne"
+
+
 def test_faults_are_told_with_the_last_one() -> None:
     report = reports.under_way(task("ACTIVE", faults=3), errors=[event("TIMEOUT", "/Data/0.npy")])
 

@@ -93,20 +93,21 @@ class Audit:
 
     def run(self, copies: Sequence[StandingCopy]) -> Iterator[Audited]:
         """Prove the copies, some at a time.  Raises what the catalogue raises."""
+        assert self.open_web or self.open_store, "an audit without a way to read"
         readable = [copy for copy in copies if copy.path is not None and copy.md5 is not None]
         with ExitStack() as opened:
+            web = _Witness(self.open_web, opened, self.moved)
+            store = _Witness(self.open_store, opened, self.moved)
             for some in chunks(readable, _AT_ONCE):
-                yield from self._audited(opened, some)
+                yield from self._audited(web, store, some)
 
-    def _audited(self, opened: ExitStack, copies: Sequence[StandingCopy]) -> Iterator[Audited]:
-        first_way = self.open_web or self.open_store
-        assert first_way is not None, "an audit without a way to read"
+    def _audited(
+        self, web: "_Witness", store: "_Witness", copies: Sequence[StandingCopy]
+    ) -> Iterator[Audited]:
         over_http = self.open_web is not None
-        first = self._read(first_way, copies)
+        first = (web if over_http else store).read(copies)
         doubtful = [copy for copy in copies if not is_right(copy, first[copy.id])]
-        second: Mapping[int, Seen] = {}
-        if over_http and self.open_store is not None and doubtful:
-            second = self._read(self.open_store, doubtful)
+        second = store.read(doubtful) if over_http else {}
         trusted = len(doubtful) < len(copies)
         findings = {
             copy.id: judge(copy, first[copy.id], second.get(copy.id), over_http=over_http, trusted=trusted)
@@ -114,24 +115,16 @@ class Audit:
         }
         right = [copy for copy in copies if findings[copy.id] is Finding.RIGHT]
         audits.passed(self.ledger, right, via="http" if over_http else "store")
-        yield from self._answered(copies, findings, first)
-
-    def _read(self, open_reader: OpenReader, copies: Sequence[StandingCopy]) -> dict[int, Seen]:
-        """What is seen of each copy; one that gets no answer could not be read."""
-        downloads = [Download(key=copy.id, path=copy.path) for copy in copies if copy.path]
-        seen: dict[int, Seen] = {}
-        try:
-            with open_reader() as reader:
-                for outcome in reader.get(downloads, self.moved):
-                    seen[outcome.key] = outcome
-        except TransferError as error:
-            seen = {copy.id: seen.get(copy.id) or Failed(key=copy.id, error=error) for copy in copies}
-        return seen
+        yield from self._answered(copies, findings, first, second)
 
     # ---- and what follows
 
     def _answered(
-        self, copies: Sequence[StandingCopy], findings: Mapping[int, Finding], first: Mapping[int, Seen]
+        self,
+        copies: Sequence[StandingCopy],
+        findings: Mapping[int, Finding],
+        first: Mapping[int, Seen],
+        second: Mapping[int, Seen],
     ) -> Iterator[Audited]:
         uuids = [copy.dataset_uuid for copy in copies]
         now = standing.copies_at(self.ledger, self.store, uuids)
@@ -141,7 +134,9 @@ class Audit:
             if current is None or current.owned or current.md5 != copy.md5:
                 yield Audited(copy=copy, finding=Finding.MOVING, remark="left to who moves it now")
                 continue
-            yield self._followed_up(copy, findings[copy.id], first[copy.id], told.get(copy.dataset_uuid))
+            finding = findings[copy.id]
+            seen = second.get(copy.id, first[copy.id]) if finding is Finding.DAMAGED else first[copy.id]
+            yield self._followed_up(copy, finding, seen, told.get(copy.dataset_uuid))
 
     def _followed_up(
         self, copy: StandingCopy, finding: Finding, seen: Seen, dataset: CatalogDataset | None
@@ -181,3 +176,36 @@ def _remark(finding: Finding) -> str:
             return "it could not be read now, which proves nothing"
         case _:
             return ""
+
+
+class _Witness:
+    """One way to read the store, opened when it is first needed, and not again when that failed."""
+
+    def __init__(self, open_reader: OpenReader | None, opened: ExitStack, moved: Moved) -> None:
+        self._open_reader, self._opened, self._moved = open_reader, opened, moved
+        self._reader: Readable | None = None
+        self._closed: TransferError | None = None
+
+    def read(self, copies: Sequence[StandingCopy]) -> dict[int, Seen]:
+        """What is seen of each copy, by its id; nothing at all where there is no such way."""
+        if self._open_reader is None or not copies:
+            return {}
+        seen: dict[int, Seen] = {}
+        downloads = [Download(key=copy.id, path=copy.path) for copy in copies if copy.path]
+        try:
+            for outcome in self._entered(self._open_reader).get(downloads, self._moved):
+                seen[outcome.key] = outcome
+        except TransferError as error:
+            return {copy.id: seen.get(copy.id) or Failed(key=copy.id, error=error) for copy in copies}
+        return seen
+
+    def _entered(self, open_reader: OpenReader) -> Readable:
+        if self._closed is not None:
+            raise self._closed
+        if self._reader is None:
+            try:
+                self._reader = self._opened.enter_context(open_reader())
+            except TransferError as error:
+                self._closed = error
+                raise
+        return self._reader

@@ -1,5 +1,6 @@
-"""The whole journey with Globus between lab and store: the real steps, the real transport, a Globus that moves files."""
+"""The whole journey with Globus between lab and store: the real steps and transport, files that really move."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -110,8 +111,6 @@ def test_a_file_that_changed_unseen_fails_the_task_and_not_the_others(central: C
     changed = session / NAMES[2]
     before = changed.stat()
     changed.write_bytes(bytes(reversed(changed.read_bytes())))
-    import os
-
     os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     others = [name for name in NAMES if name != NAMES[2]]

@@ -20,8 +20,9 @@ from transfer.errors import (
     StoreRefused,
     TransferError,
 )
-from transfer.transports.ftp.line import Ftp, Line, Refusal
+from transfer.transports.ftp.line import Line, Refusal, shown
 from transfer.transports.ftp.options import FtpOptions
+from transfer.transports.ftp.wire import Ftp
 
 _CERTIFICATE = {
     9: "it is not valid yet",
@@ -94,7 +95,7 @@ def _encrypt(line: Line, options: FtpOptions) -> None:
         try:
             line.ftp.auth()
         except (ftplib.error_temp, ftplib.error_perm, ftplib.error_reply) as error:
-            what = f"the server refused to encrypt the connection ({str(error)[:100]})"
+            what = f"the server refused to encrypt the connection ({shown(error)})"
             raise EncryptionRefused(what, to=options.address) from error
 
     _shaking_hands(begin, options)
@@ -125,7 +126,7 @@ def _unreachable(error: Exception, options: FtpOptions) -> TransferError:
         case EOFError():
             why = "the server hung up"
         case ftplib.Error():
-            why = f"the server does not let us in now ({str(error)[:100]})"
+            why = f"the server does not let us in now ({shown(error)})"
         case _:
             why = f"the server cannot be reached ({getattr(error, 'strerror', None) or error})"
     return EndpointUnreachable(why, to=options.address)
@@ -141,7 +142,9 @@ def _log_in(line: Line, options: FtpOptions) -> None:
             raise EndpointUnreachable(f"no login now ({refusal})", to=options.address) from refusal
         raise LoginRefused(f"login refused ({refusal})", to=options.address, do=_LOGIN) from refusal
     if reply.code == 332:
-        raise LoginRefused("the server asks for an account (ACCT)", to=options.address, do=_LOGIN)
+        asked = line.refusal(reply.code, reply.text)
+        what = "the server asks for an account (ACCT)"
+        raise LoginRefused(what, to=options.address, do=_LOGIN) from asked
 
 
 def _agree(line: Line, options: FtpOptions) -> None:
@@ -159,6 +162,8 @@ def _agree(line: Line, options: FtpOptions) -> None:
         _try(line, "OPTS UTF8 ON")
     if not _try(line, "TYPE I"):
         raise StoreRefused("the server does not take binary files (TYPE I)", to=options.address)
+    if "SIZE" not in line.features and not _knows_sizes(line, options):
+        raise StoreRefused("the server does not tell a file's size (SIZE)", to=options.address)
 
 
 def _features(line: Line) -> dict[str, str]:
@@ -169,6 +174,14 @@ def _features(line: Line) -> dict[str, str]:
         return {}
     words = (entry.strip().partition(" ") for entry in lines if entry.startswith(" "))
     return {name.upper(): rest for name, _, rest in words}
+
+
+def _knows_sizes(line: Line, options: FtpOptions) -> bool:
+    try:
+        line.ask(f"SIZE {options.root}")
+    except Refusal as refusal:
+        return refusal.code not in (500, 502, 504)
+    return True
 
 
 def _try(line: Line, command: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from transfer.errors import RenameDoesNotReplace, StoreDenied, StoredFileMissing, TransferError
+from transfer.errors import PathTooLong, RenameDoesNotReplace, StoreDenied, StoredFileMissing, TransferError
 from transfer.paths import is_leftover
 from transfer.transports.base import RemoteFile, Rename
 from transfer.transports.ftp.line import Line, Refusal
@@ -20,7 +20,10 @@ def look(line: Line, store: Store, path: PurePosixPath) -> RemoteFile | None:
     """The regular file under this name, None if there is none; raises `StoreDenied` if we may not know."""
     try:
         place = store.place(path)
-        found = _facts(line, place, path) if "MLST" in line.features else _measures(line, place, path)
+    except PathTooLong:
+        return None  # nothing can stand there; whoever writes is told, for that file alone
+    try:
+        return _facts(line, place, path) if "MLST" in line.features else _measures(line, place, path)
     except Refusal as refusal:
         if refusal.code not in (450, 501, 550, 553):
             raise store.explain(line, refusal, path) from refusal
@@ -28,7 +31,6 @@ def look(line: Line, store: Store, path: PurePosixPath) -> RemoteFile | None:
             where = store.name(path)
             raise StoreDenied(f"the store does not let us into the folder ({refusal})", to=where) from refusal
         return None
-    return found
 
 
 def _facts(line: Line, place: str, path: PurePosixPath) -> RemoteFile | None:

@@ -1,11 +1,7 @@
 """One control connection and, one at a time, the data connections that belong to it.
 
 Promises: a refusal (4xx, 5xx) is a `Refusal` and leaves the line in step; whatever else goes wrong is
-`ConnectionLost` and leaves it unusable.  No command is sent that holds a line break, so a file's name can
-never become a command.  An encrypted line's data connections are encrypted too, verified like it and
-resumed from its TLS session, which servers demand to know that both belong to the same client.  The address
-a server names for its data is ignored, only the port counts: behind NAT the address is wrong, and a hostile
-one would have us connect elsewhere.  The login's password is struck out of all that the server says.
+`ConnectionLost` and leaves it unusable.  The login's password is struck out of every refusal.
 
 It does not read names or decide what a refusal means (see `store`).
 """
@@ -18,10 +14,10 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
 
-from transfer.errors import ConnectionLost, NameRefused, TransferError
+from transfer.errors import ConnectionLost, TransferError
 from transfer.transports.base import Moved
+from transfer.transports.ftp.wire import Ftp
 
 SERVICE_CLOSING = 421
 _PATIENCE = 10.0  # seconds for what is only politeness: a farewell, a reply nobody needs
@@ -43,7 +39,12 @@ class Refusal(Exception):
     def __init__(self, code: int, text: str) -> None:
         self.code = code
         self.text = text
-        super().__init__(f"{code} {_CONTROL.sub(' ', text)[:200]}".rstrip())
+        super().__init__(shown(f"{code} {text}"))
+
+
+def shown(said: object) -> str:
+    """What a server said, fit for a message: one line, not endless."""
+    return _CONTROL.sub(" ", str(said))[:200].strip()
 
 
 class _DataBroken(Exception):
@@ -52,75 +53,6 @@ class _DataBroken(Exception):
     def __init__(self, error: OSError) -> None:
         self.silence = isinstance(error, TimeoutError)
         super().__init__(str(error))
-
-
-class Ftp(ftplib.FTP_TLS):
-    """ftplib, with the connection under our control; `context` None is clear text."""
-
-    def __init__(self, context: ssl.SSLContext | None, *, timeout: float) -> None:
-        super().__init__(context=context, timeout=timeout, encoding="utf-8")
-        self.encrypted = context is not None
-        self.offers_epsv = True
-
-    def open(self, host: str, port: int, *, connect_timeout: float, implicit: bool) -> str:
-        """Connect and return the greeting."""
-        self.host, self.port = host, port
-        self.sock = socket.create_connection((host, port), connect_timeout)
-        self.af = self.sock.family
-        _keep_alive(self.sock)
-        if implicit:
-            self.sock = self.context.wrap_socket(self.sock, server_hostname=host)
-        self.sock.settimeout(self.timeout)
-        self._read_anew()
-        self.welcome = self.getresp()
-        return self.welcome
-
-    @property
-    def wire(self) -> socket.socket:
-        """The control connection.  Raises EOFError when there is none."""
-        if self.sock is None:
-            raise EOFError
-        return self.sock
-
-    def auth(self) -> str:
-        answer = super().auth()
-        self._read_anew()
-        return answer
-
-    def _read_anew(self) -> None:
-        """Names need not be UTF-8, and what was said before the encryption began is forgotten."""
-        if self.file is not None:
-            self.file.close()
-        self.file = self.wire.makefile("r", encoding="utf-8", errors="surrogateescape", newline="\n")
-
-    def putline(self, line: str) -> None:
-        if any(forbidden in line for forbidden in "\r\n\0"):
-            raise NameRefused(
-                "FTP cannot say a name with a line break in it", to=repr(line.partition(" ")[2])
-            )
-        self.wire.sendall(f"{line}\r\n".encode("utf-8", "surrogateescape"))
-
-    def makepasv(self) -> tuple[str, int]:
-        peer = self.wire.getpeername()
-        if self.offers_epsv or self.af == socket.AF_INET6:
-            try:
-                return peer[0], ftplib.parse229(self.sendcmd("EPSV"), peer)[1]  # noqa: S321
-            except ftplib.error_perm:
-                if self.af == socket.AF_INET6:
-                    raise
-                self.offers_epsv = False
-        return peer[0], ftplib.parse227(self.sendcmd("PASV"))[1]  # noqa: S321
-
-    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
-        data, size = ftplib.FTP.ntransfercmd(self, cmd, rest)  # noqa: S321
-        if not self.encrypted:
-            return data, size
-        try:
-            session = cast(ssl.SSLSocket, self.wire).session
-            return self.context.wrap_socket(data, server_hostname=self.host, session=session), size
-        except BaseException:
-            data.close()
-            raise
 
 
 class Data:
@@ -194,7 +126,7 @@ class Line:
         A `TransferError` raised inside breaks the transfer off, and the line stays usable where the server
         plays along.  Raises `Refusal`, also when the server's last word is one, and `ConnectionLost`.
         """
-        with self._speaking():
+        with self._speaking(doing="opening a data connection, "):
             opened, _size = self.ftp.ntransfercmd(command, rest or None)
         self._data = opened
         data = Data(opened)
@@ -214,6 +146,10 @@ class Line:
             opened.close()
             self._data = None
         data.last_word = self._last_word()
+
+    def refusal(self, code: int, text: str) -> Refusal:
+        """A refusal in these words, the password struck out."""
+        return Refusal(code, text.replace(self.secret, "***") if self.secret else text)
 
     def interrupt(self) -> None:
         """Wake whoever waits on this line.  From any thread; the line is lost."""
@@ -237,7 +173,7 @@ class Line:
     # ---- what the server says -----------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _speaking(self, timeout: float | None = None) -> Iterator[None]:
+    def _speaking(self, timeout: float | None = None, *, doing: str = "") -> Iterator[None]:
         """Translate what ftplib and the socket say."""
         if not self.usable:
             raise self._lost("the connection is closed")
@@ -250,25 +186,26 @@ class Line:
         except (OSError, EOFError, ftplib.Error, ValueError) as error:
             self.usable = False
             self.hung_up = self.answers == 0 and not isinstance(error, TimeoutError)
-            raise self._lost(_reason(error)) from error
+            raise self._lost(doing + _reason(error)) from error
         self.answers += 1
         self.last_used = time.monotonic()
 
     def _reply(self, answer: str) -> Reply:
-        lines = answer.replace(self.secret, "***").splitlines() if self.secret else answer.splitlines()
+        lines = answer.splitlines()
         code = lines[0][:3]
         text = "\n".join(line[4:] if line[:3] == code and line[3:4] in (" ", "-") else line for line in lines)
         return Reply(int(code), text)
 
     def _refused(self, answer: str) -> Exception:
         reply = self._reply(answer)
-        if reply.code != SERVICE_CLOSING:
+        refusal = self.refusal(reply.code, reply.text)
+        if refusal.code != SERVICE_CLOSING:
             self.answers += 1
             self.last_used = time.monotonic()
-            return Refusal(reply.code, reply.text)
+            return refusal
         self.usable = False
         self.hung_up = self.answers == 0
-        return self._lost(f"the server closes it ({Refusal(reply.code, reply.text)})")
+        return self._lost(f"the server closes it ({refusal})")
 
     def _lost(self, how: str) -> ConnectionLost:
         return ConnectionLost(f"the connection was lost: {how}", to=self.address)
@@ -298,15 +235,6 @@ class Line:
                 self.ftp.getresp()
         except (Refusal, ConnectionLost):
             return
-
-
-def _keep_alive(line: socket.socket) -> None:
-    """A router that forgets idle connections would cut the control line while a large file moves."""
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _reason(error: Exception) -> str:

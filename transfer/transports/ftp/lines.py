@@ -68,6 +68,8 @@ class Hand:
         before, self._line = self._line, None
         if before is not None:
             before.close()
+        if self._given_up:
+            raise ConnectionLost("the connection was given up")
         try:
             fresh = self._dial()
         except EndpointUnreachable as error:

@@ -36,6 +36,7 @@ class Sender:
     def send(self, line: Line, upload: Upload, moved: Moved) -> Sent:
         """Raises `TransferError`."""
         place = self._store.place(upload.partial)
+        self._store.require_sayable(line, upload.partial)
         with Source(upload.source) as source:
             source.expect(upload.size)
             self._folders.ensure(line, upload.partial.parent)

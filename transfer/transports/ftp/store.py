@@ -88,6 +88,11 @@ class Store:
                 do="Mount the disk at the server, or correct the root in the config.",
             ) from refusal
 
+    def require_sayable(self, line: Line, path: PurePosixPath) -> None:
+        """Raises `NameRefused` for a name that is not UTF-8, where the server takes every name to be."""
+        if "UTF8" in line.features and not _is_utf8(path):
+            raise NameRefused("the store takes no name that is not UTF-8", to=self.name(path))
+
     # ---- looking ------------------------------------------------------------------------------------------
 
     def size(self, line: Line, path: PurePosixPath) -> int | None:
@@ -157,8 +162,6 @@ class Store:
                 return StoreFull(f"no space left at the store ({refusal})", to=where)
             case 425 | 426:
                 return ConnectionLost(f"a transfer broke off ({refusal})", to=where)
-            case 501 if not _is_utf8(path):
-                return NameRefused("the store takes no name that is not UTF-8", to=where)
             case _:
                 return None
 
@@ -260,7 +263,7 @@ def lines_of(line: Line, command: str) -> list[str]:
         while got := data.receive(memory):
             said.write(memory[:got])
     if _LISTING_FAILED.search(data.last_word):
-        raise Refusal(550, data.last_word)
+        raise line.refusal(550, data.last_word)
     entries = said.getvalue().decode("utf-8", "surrogateescape").split("\n")
     return [entry.removesuffix("\r") for entry in entries if entry.removesuffix("\r")]
 

@@ -9,7 +9,6 @@ The surprise: once a connection is lost in the middle of something, this transpo
 call is `ConnectionLost`.  Whoever wants another try opens a new one (see `wrappers.Reconnecting`).
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import PurePosixPath
@@ -48,7 +47,7 @@ _A_FEW = 4  # questions not worth another line
 Check = Callable[[], None]
 
 _replacing: dict[tuple[str, str, str], bool] = {}
-_replacing_lock = threading.Lock()
+"""What was found out about a store (address, user, root), for the life of the process."""
 
 
 class _Keyed(Protocol):
@@ -106,13 +105,12 @@ class FtpTransport:
         )
 
     def _replaces(self) -> bool:
-        with _replacing_lock:
-            if self._identity not in _replacing:
-                tried = self._lines.ask(lambda line: replacing.replaces(line, self._store))
-                if tried is None:
-                    return False
-                _replacing[self._identity] = tried
-            return _replacing[self._identity]
+        known = _replacing.get(self._identity)
+        if known is None:
+            known = self._lines.ask(lambda line: replacing.replaces(line, self._store))
+            if known is not None:
+                _replacing[self._identity] = known
+        return bool(known)
 
     # ---- batches over several lines -----------------------------------------------------------------------
 
@@ -144,6 +142,7 @@ class FtpTransport:
     def _publish(self, line: Line, folders: Folders, wanted: Rename) -> Published:
         if wanted.partial.parent != wanted.final.parent:
             folders.ensure(line, wanted.final.parent)
+        self._store.require_sayable(line, wanted.final)
         errands.rename(line, self._store, wanted, replaces=_replacing.get(self._identity))
         return Published(key=wanted.key)
 

@@ -35,8 +35,8 @@ def standing_of(task: Row) -> Standing:
             return Standing.ACTIVE
 
 
-def under_way(task: Row, *, errors: Sequence[Row] = (), pauses: Sequence[Row] = ()) -> Report:
-    """A task that has not ended.  `errors` are its last error events, latest first."""
+def under_way(task: Row, *, errors: Sequence[Row] = (), pauses: Row | None = None) -> Report:
+    """A task that has not ended.  `errors` are its last error events, latest first; `pauses` says why it is paused."""
     mood = str(task.get("nice_status") or "")
     parts = [] if mood in _NO_TROUBLE else [_mood(task, mood)]
     if not parts and mood.lower() == "queued":
@@ -45,13 +45,20 @@ def under_way(task: Row, *, errors: Sequence[Row] = (), pauses: Sequence[Row] = 
         parts.insert(
             0, "suspended: log in to Globus again with the same identity, or give the consent it asks for"
         )
-    parts += [f"paused: {one_line(str(rule.get('message') or 'no reason given'))}" for rule in pauses]
+    parts += [f"paused: {reason}" for reason in _pauses(pauses or {})]
     if faults := int(task.get("faults") or 0):
         last = f", last: {_event(errors[0])}" if errors else ""
         parts.append(f"{faults} fault{'s' if faults > 1 else ''}{last}")
     return Report(
         standing=Standing.ACTIVE, note="; ".join(parts), bytes_moved=int(task.get("bytes_transferred") or 0)
     )
+
+
+def _pauses(pauses: Row) -> list[str]:
+    """Each reason once: the rules' own, and what an administrator said who paused this task."""
+    rules = [rule.get("message") for rule in pauses.get("pause_rules") or []]
+    said = [pauses.get("source_pause_message"), pauses.get("destination_pause_message")]
+    return list(dict.fromkeys(one_line(str(text)) for text in [*rules, *said] if text))
 
 
 def ended(

@@ -65,7 +65,7 @@ def poll(client: TransferClient, task: str, document: Document) -> Report:
 
 def _under_way(client: TransferClient, task: str, facts: Mapping[str, Any]) -> Report:
     errors = list(_errors(client, task, 1)) if facts.get("faults") else []
-    pauses = field(client.task_pause_info(task), "pause_rules") if facts.get("is_paused") else []
+    pauses = client.task_pause_info(task).data if facts.get("is_paused") else {}
     return reports.under_way(facts, errors=errors, pauses=pauses)
 
 

@@ -1,19 +1,42 @@
-"""The conversations of one connection: as many as the server allows, each lent to one user at a time.
+"""The conversations that are open with one server: as many as it allows, each lent to one user at a time.
 
-Promises: a conversation that was left in the middle of something is closed, not lent again; once the
-connection is lost every further wish is `ConnectionLost`.
+Promises:
+
+- further conversations are opened when they are wanted, all at the same time, after the first one succeeded: a
+  server that cannot be reached or refuses us is asked once;
+- a server that opens no more of them is no failure while there is one; how many it allows is learned once and
+  remembered, so that it is not asked again for each batch;
+- a conversation that was left in the middle of something is closed, not lent again; one that was idle for a while
+  is tried before it is lent, and replaced if it died;
+- once a loss was noted (see `note`), every further wish is `ConnectionLost`.
 """
 
 import contextlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from transfer.errors import ConnectionLost, StoreRefused, TransferError
+from transfer.errors import ConnectionLost, HostKeyChanged, HostKeyUnknown, StoreRefused, TransferError
+from transfer.transports.sftp import protocol
 from transfer.transports.sftp.carrier import Carrier
 from transfer.transports.sftp.options import SftpOptions
-from transfer.transports.sftp.protocol import Conversation
+from transfer.transports.sftp.protocol import Conversation, Refusal
+
+TRUSTED_FOR = 5.0  # seconds idle after which a conversation is tried before it is lent
+_ANSWERS_WITHIN = 10.0  # seconds; a healthy server answers a question about its root faster
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    conversation: Conversation
+    since: float
 
 
 class Channels:
@@ -22,7 +45,9 @@ class Channels:
     def __init__(self, carrier: Carrier, options: SftpOptions) -> None:
         self.carrier = carrier
         self._options = options
-        self._idle: list[Conversation] = []
+        self._idle: list[_Idle] = []
+        self._open = 0
+        self._cap: int | None = None
         self._lost: ConnectionLost | None = None
         self._guard = threading.Lock()
 
@@ -33,6 +58,11 @@ class Channels:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.carrier.close()
+
+    @property
+    def cap(self) -> int | None:
+        """How many the server allows at a time; None as long as it has not refused one."""
+        return self._cap
 
     def require(self) -> None:
         """Raises `ConnectionLost` if the connection is known to be lost."""
@@ -59,7 +89,11 @@ class Channels:
 
     @contextlib.contextmanager
     def several(self, most: int) -> Iterator[list[Conversation]]:
-        """One to `most` conversations until the end.  Two users never share one, not even in one thread."""
+        """One to `most` conversations until the end.  Two users never share one, not even in one thread.
+
+        Raises what `Carrier.stream` raises if there is not even one, `StoreRefused` if all that the server allows
+        are lent.
+        """
         hands = self._take(most)
         try:
             yield hands
@@ -67,28 +101,100 @@ class Channels:
             for hand in hands:
                 self._give_back(hand)
 
+    # ---- taking and giving back --------------------------------------------------------------------------
+
     def _take(self, most: int) -> list[Conversation]:
+        self.require()
         with self._guard:
-            hands, self._idle = self._idle[:most], self._idle[most:]
+            idle, self._idle = self._idle[:most], self._idle[most:]
+        hands = [hand for hand in _at_once([partial(self._alive, one) for one in idle]) if hand is not None]
         try:
-            while len(hands) < most:
-                hands.append(self._new())
-        except (StoreRefused, ConnectionLost):
-            # Servers limit the channels of a connection; with fewer the work only takes longer.
             if not hands:
-                raise
+                hands.append(self._first())
+            hands += self._further(most - len(hands))
+        except BaseException:
+            for hand in hands:
+                self._give_back(hand)
+            raise
         return hands
 
     def _give_back(self, hand: Conversation) -> None:
         if hand.usable:
             with self._guard:
-                self._idle.append(hand)
+                self._idle.append(_Idle(hand, time.monotonic()))
         else:
-            hand.close()
+            self._discard(hand)
+
+    def _discard(self, hand: Conversation) -> None:
+        with self._guard:
+            self._open -= 1
+        hand.close()
+
+    def _alive(self, idle: _Idle) -> Conversation | None:
+        """The conversation, or None if it died since it was last used.  Nothing was under way on it."""
+        hand = idle.conversation
+        if time.monotonic() - idle.since < TRUSTED_FOR:
+            return hand
+        hand.patience(min(_ANSWERS_WITHIN, self._options.timeout))
+        try:
+            hand.ask(protocol.STAT, protocol.string(str(self._options.root)))
+        except Refusal:
+            pass  # an answer all the same
+        except ConnectionLost:
+            self._discard(hand)
+            return None
+        hand.patience()
+        return hand
+
+    # ---- opening -----------------------------------------------------------------------------------------
+
+    def _first(self) -> Conversation:
+        if self._room(1) == 0:
+            raise StoreRefused("all connections that the server allows are busy", to=self._options.address)
+        with self.noting():
+            return self._new()
+
+    def _further(self, wanted: int) -> list[Conversation]:
+        """As many more as the server allows; each is a handshake, so all at the same time."""
+        room = self._room(wanted)
+        hands = [hand for hand in _at_once([self._new_or_none] * room) if hand is not None]
+        # A server may mind only that so many come at once; a single one tells.
+        while len(hands) < room and self._cap is None:
+            hand = self._new_or_none()
+            if hand is None:
+                with self._guard:
+                    self._cap = self._open
+            else:
+                hands.append(hand)
+        return hands
+
+    def _room(self, wanted: int) -> int:
+        with self._guard:
+            return wanted if self._cap is None else max(min(wanted, self._cap - self._open), 0)
+
+    def _new_or_none(self) -> Conversation | None:
+        try:
+            return self._new()
+        except (HostKeyChanged, HostKeyUnknown):
+            raise  # somebody else answers there: no question of how many
+        except TransferError:
+            return None
 
     def _new(self) -> Conversation:
-        self.require()
-        with self.noting():
-            return Conversation(
-                self.carrier.stream(), address=self._options.address, timeout=self._options.timeout
-            )
+        stream = self.carrier.stream()
+        try:
+            hand = Conversation(stream, address=self._options.address, timeout=self._options.timeout)
+        except BaseException:
+            stream.close()
+            raise
+        with self._guard:
+            self._open += 1
+        return hand
+
+
+def _at_once(makers: Sequence[Callable[[], Made]]) -> list[Made]:
+    """What each of them makes.  Raises what one of them raises, when all have ended."""
+    if len(makers) < 2:
+        return [make() for make in makers]
+    with ThreadPoolExecutor(len(makers), thread_name_prefix="sftp-opening") as pool:
+        return [made.result() for made in [pool.submit(make) for make in makers]]

@@ -1,14 +1,21 @@
 """What a config may say about an SFTP endpoint.
 
-Promises: nothing here reads a file or opens a connection, and no secret is ever part of a text made from it.
+Promises: nothing here reads a file or opens a connection; no secret is ever part of a text made from it; no
+host and no user can be taken for an option, a shell's word or another host.
 """
 
 import base64
 import binascii
+import sys
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+SSH_PORT = 22
+_NOT_IN_A_NAME = r"\s'\"`$\\;&<>|(){}"
+_HOST = rf"^[^{_NOT_IN_A_NAME}@/,\-][^{_NOT_IN_A_NAME}@/,]*$"
+_USER = r"^[^\s'\"`$;&<>|(){}\-]([^\s'\"`$;&<>|(){}]*[^\s'\"`$;&<>|(){}\\])?$"
 
 
 class SftpOptions(BaseModel):
@@ -16,16 +23,22 @@ class SftpOptions(BaseModel):
 
     The server is known by `host_key` ("ssh-ed25519 AAAA...", the form of a .pub file) or else by the file
     `known_hosts` (default: the account's own).  We log in with `key`, `agent` or `password`, in this order.
+    `carrier` is what speaks SSH: "ssh" the system's own program, which also reads `~/.ssh/config` (`host` may be
+    a name from there; `user`, and `port` where it is given, win), "paramiko" a library; "auto" is ssh unless there
+    is none or it would need a password.
+
     Times are in seconds: `timeout` is how long the server may leave a request unanswered, `sync_timeout` a
-    request to flush a file, `hash_timeout` a hash command between two signs of life.
+    request to flush a file, `hash_timeout` a hash command between two signs of life.  Modes are octal, as in
+    `0o644`; they are set whatever the server's umask says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field(min_length=1)
-    port: int = Field(default=22, ge=1, le=65535)
-    user: str = Field(min_length=1)
+    host: str = Field(pattern=_HOST)
+    port: int | None = Field(default=None, ge=1, le=65535)
+    user: str = Field(pattern=_USER)
     root: PurePosixPath
+    carrier: Literal["auto", "ssh", "paramiko"] = "auto"
     key: Path | None = None
     key_passphrase: SecretStr | None = None
     agent: bool = False
@@ -45,7 +58,12 @@ class SftpOptions(BaseModel):
     def address(self) -> str:
         """How the endpoint prints: never with user or password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"sftp://{host}:{self.port}"
+        return f"sftp://{host}" if self.port is None else f"sftp://{host}:{self.port}"
+
+    @property
+    def secret(self) -> bool:
+        """Whether something secret has to be told to log in, which no command line may carry."""
+        return self.password is not None or self.key_passphrase is not None
 
     @field_validator("root")
     @classmethod
@@ -63,8 +81,18 @@ class SftpOptions(BaseModel):
 
     @model_validator(mode="after")
     def _some_way_in(self) -> Self:
-        if self.key is None and self.password is None and not self.agent:
+        if self.carrier != "ssh" and self.key is None and self.password is None and not self.agent:
             raise ValueError("one of key, agent or password is needed to log in")
+        return self
+
+    @model_validator(mode="after")
+    def _ssh_can(self) -> Self:
+        if self.carrier != "ssh":
+            return self
+        if self.secret:
+            raise ValueError('carrier = "ssh" takes no password and no key_passphrase: use "paramiko"')
+        if sys.platform == "win32":
+            raise ValueError('carrier = "ssh" does not work on Windows: use "paramiko"')
         return self
 
 
