@@ -7,13 +7,14 @@ and the lines to them do.
 Promises: a path is decoded once and stays below the folder; every request is in `asked`; when the `with` ends no
 thread and no connection of it is left.
 
-It writes nothing, lists no folder and knows no TLS.
+With `tls` it speaks HTTPS.  It writes nothing and lists no folder.
 """
 
 import base64
 import os
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -66,18 +67,26 @@ class WebStore:
         password: str = "",
         prefix: str = "",
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.root = Path(os.path.realpath(root))
         self.fault: Script | None = None
         self.asked: list[Asked] = []
         self._prefix = prefix
+        self._tls = tls
         self._port = port
         token = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
         self._authorization = f"Basic {token}" if user is not None else None
 
     def __enter__(self) -> Self:
         self._server = _Server(("127.0.0.1", self._port), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/{self._prefix}"
+        if self._tls is not None:
+            # The handshake is made by the thread of the connection: one that fails must not stop the others.
+            self._server.socket = self._tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme = "http" if self._tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}/{self._prefix}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="web-store"
         )

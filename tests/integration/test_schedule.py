@@ -88,6 +88,7 @@ def test_a_round_is_rung_for_more_often_than_it_is_due() -> None:
                 tasks.SCAN: EVERY.scan,
                 tasks.RECONCILE: EVERY.reconcile,
                 tasks.TIDY: EVERY.tidy,
+                tasks.PROVE: EVERY.prove,
                 tasks.MIRROR: EVERY.mirror,
             }[row["task"]]
             assert row["schedule"] <= due.total_seconds() / 5

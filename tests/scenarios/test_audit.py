@@ -294,7 +294,7 @@ def test_the_round_proves_a_sample_and_says_what_it_found(lab: Lab) -> None:
         assert rounds(lab).prove(STORE) == "damaged: 1, right: 1"
     (told,) = [one for one in logged if one["log_level"] == "warning"]
     assert told["event"] == "copy_not_right"
-    assert "withdrawn, and sent again" in told["because"]
+    assert "sends it again" in told["because"]
     assert lab.announced() == {"spikes": False, "licks": True}
 
 

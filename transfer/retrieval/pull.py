@@ -18,6 +18,7 @@ from transfer.transports.landing import naming
 
 OpenReader = Callable[[str], AbstractContextManager[Readable]]
 
+_DIFFERS = "Move it away, choose another folder, or say --replace: nothing of yours is overwritten unasked."
 _SPARE = 64 * 1024**2  # bytes left free
 
 
@@ -62,7 +63,7 @@ def look(wanted: Sequence[Wanted], root: Path, *, replace: bool, moved: Moved) -
         except TransferError as error:
             outcome, failure = Outcome.FAILED, error
         else:
-            failure = LocalFileDiffers("another file stands there", to=file)
+            failure = LocalFileDiffers("another file stands there", to=file, do=_DIFFERS)
         if outcome is None or (outcome is Outcome.FAILED and replace and _replaceable(file)):
             missing.append(one)
         elif outcome is Outcome.FAILED:

@@ -190,20 +190,24 @@ def test_a_server_that_says_421_between_two_files_is_dialled_again(tmp_path: Pat
 
 @pytest.mark.parametrize("answer", ["421 Good bye.", HANG_UP, CLOSE_DATA])
 def test_a_server_that_leaves_in_the_middle_of_a_file(tmp_path: Path, lab: Path, answer: str) -> None:
-    with pyftpd(tmp_path, before=Script("STOR", answer)) as store:
-        with FtpTransport(ftp_options_of(store, connections=1, timeout=2.0)) as transport:
-            (failed,) = transport.put([upload(lab, 0, 4 * MIB)], ignore)
+    with (
+        pyftpd(tmp_path, before=Script("STOR", answer)) as store,
+        FtpTransport(ftp_options_of(store, connections=1, timeout=2.0)) as transport,
+    ):
+        (failed,) = transport.put([upload(lab, 0, 4 * MIB)], ignore)
     assert type(error_of(failed)) is ConnectionLost
 
 
 @pytest.mark.parametrize("verb", ["STOR", "SIZE", "EPSV", "RNTO"])
 def test_a_server_that_falls_silent_is_given_up(tmp_path: Path, lab: Path, verb: str) -> None:
-    with pyftpd(tmp_path, before=Script(verb, *[SILENCE] * 9)) as store:
-        with FtpTransport(ftp_options_of(store, connections=1, timeout=0.5)) as transport:
-            one = upload(lab, 0, 10)
-            outcomes = list(transport.put([one], ignore))
-            if verb == "RNTO":
-                outcomes = list(transport.publish([Rename(key=0, partial=one.partial, final=P("x"))]))
+    with (
+        pyftpd(tmp_path, before=Script(verb, *[SILENCE] * 9)) as store,
+        FtpTransport(ftp_options_of(store, connections=1, timeout=0.5)) as transport,
+    ):
+        one = upload(lab, 0, 10)
+        outcomes = list(transport.put([one], ignore))
+        if verb == "RNTO":
+            outcomes = list(transport.publish([Rename(key=0, partial=one.partial, final=P("x"))]))
     assert type(error_of(outcomes[0])) is ConnectionLost
 
 
@@ -366,9 +370,11 @@ def test_few_connections_are_enough(tmp_path: Path, lab: Path) -> None:
 def test_the_address_a_server_names_for_its_data_is_ignored(tmp_path: Path, lab: Path) -> None:
     """Behind NAT a server names its private address: the port is right, the address is not."""
     script = Script("EPSV", *["500 Unknown."] * 99)
-    with pyftpd(tmp_path, before=script, settings={"masquerade_address": "10.1.2.3"}) as store:
-        with FtpTransport(ftp_options_of(store)) as transport:
-            (sent,) = transport.put([upload(lab, 0, 100)], ignore)
+    with (
+        pyftpd(tmp_path, before=script, settings={"masquerade_address": "10.1.2.3"}) as store,
+        FtpTransport(ftp_options_of(store)) as transport,
+    ):
+        (sent,) = transport.put([upload(lab, 0, 100)], ignore)
     assert isinstance(sent, Sent)
     assert script.heard
 

@@ -2,19 +2,28 @@
 
 import hashlib
 import os
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.web_store import Asked, Fault, WebStore
 from transfer.errors import (
     CatalogRefused,
+    CertificateRefused,
     ConnectionLost,
     EndpointUnreachable,
     LoginRefused,
@@ -454,3 +463,79 @@ def test_a_redirect_is_followed_without_the_login_when_it_leaves_the_server(
 def test_a_redirect_that_leads_nowhere_is_refused(web: WebStore, location: str) -> None:
     web.fault = lambda _asked: Fault(status=301, headers=(("Location", location),))
     assert isinstance(error_of(fetch(web, write(web, "a"))), StoreRefused)
+
+
+# ---- certificates
+
+
+@pytest.fixture(scope="module")
+def own_authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    """A certificate for 127.0.0.1 that no system trusts: for the server, and as a file to trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "store")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "certificate.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context, folder / "certificate.pem"
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    tmp_path: Path, own_authority: tuple[ssl.SSLContext, Path]
+) -> None:
+    context, trusted = own_authority
+    (tmp_path / "store").mkdir()
+    with WebStore(tmp_path / "store", tls=context) as web:
+        path = write(web, "a.npy")
+        asked = [Download(key=key, path=path) for key in range(9)]
+        with reader(web) as transport:
+            refused = [error_of(one) for one in transport.get(asked, lambda _count: None)]
+        assert {type(error) for error in refused} == {CertificateRefused}
+        assert web.asked == [], "nothing was said to a stranger"
+        assert isinstance(fetch(web, path, ca_file=trusted), Got)
+
+
+def test_a_line_under_tls_is_continued_and_given_up_as_any_other(
+    tmp_path: Path, own_authority: tuple[ssl.SSLContext, Path]
+) -> None:
+    context, trusted = own_authority
+    (tmp_path / "store").mkdir()
+    never = threading.Event()
+    with WebStore(tmp_path / "store", tls=context) as web:
+        path, stuck = write(web, "a.npy"), write(web, "stuck.npy")
+        web.fault = script(Fault(cut_after=1000))
+        assert fetch(web, path, ca_file=trusted) == Got(key=7, size=len(BIG), md5=md5(BIG))
+
+        web.fault = lambda asked: Fault(cut_after=10, stall=never) if "stuck" in asked.path else None
+        began = time.monotonic()
+        try:
+            with reader(web, connections=2, ca_file=trusted) as transport:
+                downloads = [Download(key=1, path=stuck), Download(key=2, path=path)]
+                outcomes = iter(transport.get(downloads, lambda _count: None))
+                assert next(outcomes).key == 2
+                outcomes.close()  # type: ignore[attr-defined]
+        finally:
+            never.set()
+        assert time.monotonic() - began < 20
+
+
+def test_an_authority_file_that_is_none_is_said(web: WebStore, tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("nothing")
+    with pytest.raises(CertificateRefused, match=r"none\.pem"), reader(web, ca_file=tmp_path / "none.pem"):
+        pass

@@ -1,12 +1,13 @@
 """Reaching, verifying and logging in: every way it can fail has its own kind, and no secret is ever printed."""
 
 import contextlib
+import functools
 import itertools
 import select
 import socket
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 from pydantic import ValidationError
-from sftp_stores import options_of
+from sftp_stores import options_of, require_ssh
 
 from sandbox.store import SftpStore
 from transfer.errors import (
@@ -36,6 +37,17 @@ from transfer.transports.sftp.options import SftpOptions
 from transfer.transports.sftp.transport import SftpTransport
 
 SECRET = "correct-horse-battery"
+
+
+Way = Callable[..., SftpOptions]
+"""`options_of`, for one of the carriers."""
+
+
+@pytest.fixture(params=["paramiko", "ssh"])
+def way(request: pytest.FixtureRequest) -> Way:
+    if request.param == "ssh":
+        require_ssh()
+    return functools.partial(options_of, carrier=request.param)
 
 
 @pytest.fixture(scope="module", params=["sshd", "embedded"])
@@ -61,60 +73,66 @@ def refusal(options: SftpOptions) -> TransferError:
     return caught.value
 
 
-def test_a_known_server_lets_us_in(store: SftpStore) -> None:
-    with SftpTransport(options_of(store)):
+def test_a_known_server_lets_us_in(store: SftpStore, way: Way) -> None:
+    with SftpTransport(way(store)):
         pass
 
 
-def test_a_pinned_key_needs_no_file(store: SftpStore, tmp_path: Path) -> None:
-    options = options_of(store, host_key=f"{store.host_key} a comment", known_hosts=tmp_path / "none")
+def test_a_pinned_key_needs_no_file(store: SftpStore, way: Way, tmp_path: Path) -> None:
+    options = way(store, host_key=f"{store.host_key} a comment", known_hosts=tmp_path / "none")
     with SftpTransport(options):
         pass
 
 
-def test_a_key_that_is_not_known_is_not_accepted(store: SftpStore, tmp_path: Path) -> None:
+def test_a_key_that_is_not_known_is_not_accepted(store: SftpStore, way: Way, tmp_path: Path) -> None:
     for known_hosts in (tmp_path / "missing", tmp_path / "empty"):
         if known_hosts.name == "empty":
             known_hosts.write_text("# nobody yet\n")
-        error = refusal(options_of(store, known_hosts=known_hosts))
+        error = refusal(way(store, known_hosts=known_hosts))
         assert isinstance(error, HostKeyUnknown)
         assert "SHA256:" in error.what
 
 
-def test_a_key_known_for_another_port_is_not_known(store: SftpStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("carrier", ["paramiko", "ssh"])
+def test_a_key_known_for_another_port_is_not_known(store: SftpStore, tmp_path: Path, carrier: str) -> None:
+    """A key that is known for the host as such, which is port 22, satisfies ssh on its other ports too."""
     known_hosts = tmp_path / "known_hosts"
-    known_hosts.write_text(f"{store.host} {store.host_key}\n")
-    assert isinstance(refusal(options_of(store, known_hosts=known_hosts)), HostKeyUnknown)
+    for host in ("[127.0.0.1]:1", "127.0.0.1") if carrier == "paramiko" else ("[127.0.0.1]:1",):
+        known_hosts.write_text(f"{host} {store.host_key}\n")
+        options = options_of(store, known_hosts=known_hosts, carrier=carrier)
+        assert isinstance(refusal(options), HostKeyUnknown)
 
 
 @pytest.mark.parametrize("pinned", [True, False])
-def test_a_changed_key_is_never_accepted(store: SftpStore, tmp_path: Path, pinned: bool) -> None:
+def test_a_changed_key_is_never_accepted(store: SftpStore, way: Way, tmp_path: Path, pinned: bool) -> None:
     other = public_line(Ed25519PrivateKey.generate())
     known_hosts = tmp_path / "known_hosts"
     known_hosts.write_text(f"[{store.host}]:{store.port} {other}\n")
-    options = options_of(store, known_hosts=known_hosts, **({"host_key": other} if pinned else {}))
+    options = way(store, known_hosts=known_hosts, **({"host_key": other} if pinned else {}))
     assert type(refusal(options)) is HostKeyChanged
 
 
-def test_a_known_key_of_a_type_the_server_lacks_is_a_changed_key(store: SftpStore, tmp_path: Path) -> None:
+def test_a_known_key_of_a_type_the_server_lacks_is_a_changed_key(
+    store: SftpStore, way: Way, tmp_path: Path
+) -> None:
     ecdsa = (
         "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9"
         "nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg="
     )
-    assert type(refusal(options_of(store, host_key=ecdsa, known_hosts=tmp_path))) is HostKeyChanged
+    assert type(refusal(way(store, host_key=ecdsa, known_hosts=tmp_path))) is HostKeyChanged
 
 
-def test_another_key_of_ours_is_refused(store: SftpStore, tmp_path: Path) -> None:
+def test_another_key_of_ours_is_refused(store: SftpStore, way: Way, tmp_path: Path) -> None:
     key = tmp_path / "other"
     made = Ed25519PrivateKey.generate()
     key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    error = refusal(options_of(store, key=key))
+    error = refusal(way(store, key=key))
     assert type(error) is LoginRefused
     assert error.to == f"sftp://127.0.0.1:{store.port}"
 
 
 def test_a_password_that_is_refused_is_not_repeated_to_anybody(store: SftpStore) -> None:
-    assert type(refusal(options_of(store, key=None, password=SECRET))) is LoginRefused
+    assert type(refusal(options_of(store, carrier="paramiko", key=None, password=SECRET))) is LoginRefused
 
 
 def test_an_encrypted_key_needs_its_passphrase(store: SftpStore, tmp_path: Path) -> None:
@@ -123,42 +141,45 @@ def test_an_encrypted_key_needs_its_passphrase(store: SftpStore, tmp_path: Path)
     key.write_bytes(
         plain.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, BestAvailableEncryption(SECRET.encode()))
     )
-    with SftpTransport(options_of(store, key=key, key_passphrase=SECRET)):
+    with SftpTransport(options_of(store, carrier="paramiko", key=key, key_passphrase=SECRET)):
         pass
     for passphrase in (None, "wrong"):
-        assert type(refusal(options_of(store, key=key, key_passphrase=passphrase))) is LoginRefused
+        assert (
+            type(refusal(options_of(store, carrier="paramiko", key=key, key_passphrase=passphrase)))
+            is LoginRefused
+        )
 
 
 @pytest.mark.parametrize("content", [None, b"no key at all"])
-def test_a_key_file_that_is_none_says_so(store: SftpStore, tmp_path: Path, content: bytes | None) -> None:
+def test_a_key_file_that_is_none_says_so(
+    store: SftpStore, way: Way, tmp_path: Path, content: bytes | None
+) -> None:
     key = tmp_path / "key"
     if content is not None:
         key.write_bytes(content)
-    error = refusal(options_of(store, key=key))
+    error = refusal(way(store, key=key))
     assert type(error) is LoginRefused
     assert str(key) in str(error)
 
 
-def test_a_port_where_nobody_listens_is_unreachable(store: SftpStore) -> None:
+def test_a_port_where_nobody_listens_is_unreachable(store: SftpStore, way: Way) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert type(refusal(options_of(store, port=port))) is EndpointUnreachable
+    assert type(refusal(way(store, port=port))) is EndpointUnreachable
 
 
-def test_a_name_that_does_not_exist_is_unreachable(store: SftpStore) -> None:
-    assert type(refusal(options_of(store, host="no-such-host.invalid"))) is EndpointUnreachable
+def test_a_name_that_does_not_exist_is_unreachable(store: SftpStore, way: Way) -> None:
+    assert type(refusal(way(store, host="no-such-host.invalid"))) is EndpointUnreachable
 
 
-def test_a_server_that_says_nothing_is_unreachable_in_time(store: SftpStore) -> None:
+def test_a_server_that_says_nothing_is_unreachable_in_time(store: SftpStore, way: Way) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        options = options_of(
-            store, port=silent.getsockname()[1], connect_timeout=0.3, host_key=store.host_key
-        )
+        options = way(store, port=silent.getsockname()[1], connect_timeout=0.3, host_key=store.host_key)
         assert type(refusal(options)) is EndpointUnreachable
 
 
-def test_a_root_that_is_not_there_is_unreachable_and_never_made(store: SftpStore) -> None:
-    error = refusal(options_of(store, root=f"{store.root}/unmounted"))
+def test_a_root_that_is_not_there_is_unreachable_and_never_made(store: SftpStore, way: Way) -> None:
+    error = refusal(way(store, root=f"{store.root}/unmounted"))
     assert type(error) is EndpointUnreachable
     assert not (store.root / "unmounted").exists()
 
@@ -173,6 +194,16 @@ def test_a_root_that_is_not_there_is_unreachable_and_never_made(store: SftpStore
         {"key": None},
         {"port": 0},
         {"passwort": "x"},
+        {"host": "-oProxyCommand=touch"},
+        {"host": "somebody@else"},
+        {"host": "ssh://else"},
+        {"host": "a b"},
+        {"host": "a`b`"},
+        {"user": "-v"},
+        {"user": "a;b"},
+        {"carrier": "ssh", "password": SECRET},
+        {"carrier": "ssh", "key_passphrase": SECRET},
+        {"carrier": "pigeon"},
     ],
 )
 def test_options_that_cannot_work_are_refused(store: SftpStore, wrong: dict[str, object]) -> None:
@@ -187,7 +218,7 @@ def test_options_never_print_a_secret(store: SftpStore) -> None:
 
 
 def test_a_line_that_breaks_while_we_log_in_is_no_matter_for_a_person(
-    sshd: SftpStore, tmp_path: Path
+    sshd: SftpStore, way: Way, tmp_path: Path
 ) -> None:
     """However early it breaks: a refused login or a changed key would wait for somebody, a broken line must not."""
     known_hosts = tmp_path / "known_hosts"
@@ -196,9 +227,7 @@ def test_a_line_that_breaks_while_we_log_in_is_no_matter_for_a_person(
         with Interrupted(sshd, after_bytes=after_bytes) as proxy, contextlib.ExitStack() as connected:
             known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {sshd.host_key}\n")
             try:
-                connected.enter_context(
-                    SftpTransport(options_of(sshd, port=proxy.port, known_hosts=known_hosts))
-                )
+                connected.enter_context(SftpTransport(way(sshd, port=proxy.port, known_hosts=known_hosts)))
             except TransferError as error:
                 seen.add(type(error))
             else:

@@ -55,6 +55,10 @@ class _DataBroken(Exception):
         super().__init__(str(error))
 
 
+class Enough(Exception):
+    """Raised inside a transfer to break it off: what came is enough to know."""
+
+
 class Data:
     """An open data connection."""
 
@@ -123,7 +127,7 @@ class Line:
     def transfer(self, command: str, *, rest: int = 0) -> Iterator[Data]:
         """The data connection of a command; leaving the block ends it and takes the server's last word.
 
-        A `TransferError` raised inside breaks the transfer off, and the line stays usable where the server
+        A `TransferError` or `Enough` raised inside breaks the transfer off, and the line stays usable where the server
         plays along.  Raises `Refusal`, also when the server's last word is one, and `ConnectionLost`.
         """
         with self._speaking(doing="opening a data connection, "):
@@ -136,7 +140,7 @@ class Line:
         except _DataBroken as broken:
             opened.close()
             raise self._why(broken) from broken
-        except TransferError:
+        except (TransferError, Enough):
             self._break_off(opened)
             raise
         except BaseException:

@@ -13,12 +13,13 @@ FTP cannot flush a file to the disk either.
 """
 
 import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from transfer.digests import Source
 from transfer.errors import ConnectionLost, PartialExists, StoreRefused, TransferError
 from transfer.transports.base import Moved, Sent, Upload
-from transfer.transports.ftp.line import Line, Refusal
+from transfer.transports.ftp.line import Data, Enough, Line, Refusal
 from transfer.transports.ftp.store import Folders, Store, set_mode
 
 CONTINUED_FROM = 8 << 20  # bytes; a smaller rest is sent again sooner than it is proved
@@ -103,25 +104,33 @@ class Sender:
 
 
 def _agrees(line: Line, place: str, upload: Upload, size: int, moved: Moved) -> bool:
-    """Whether the stored file begins like the source.  Raises `Refusal` if it cannot be read."""
+    """Whether the stored file's `size` bytes are the source's first.  Raises `Refusal` if it cannot be read."""
     memory = memoryview(bytearray(1 << 20))
-    compared = 0
-    with Source(upload.source) as source, line.transfer(f"RETR {place}") as data:
-        for piece in source.pieces(upload.size):
-            at = 0
-            while at < len(piece) and compared < size:
-                got = data.receive(memory[: min(len(piece) - at, size - compared)])
-                if not got or memory[:got] != piece[at : at + got]:
-                    raise _Differs("the store's part of the file is another one", to=upload.partial)
-                at, compared = at + got, compared + got
+    left = size
+    try:
+        with Source(upload.source) as source, line.transfer(f"RETR {place}") as data:
+            for piece in source.pieces(upload.size):
+                for at in _filled(piece[:left], memory, data):
+                    if memory[: at.stop - at.start] != piece[at]:
+                        raise Enough
+                left -= min(left, len(piece))
                 moved(0)
-            if compared == size:
-                return True
-    return False
+                if not left:
+                    break
+    except Enough:
+        return False
+    return True
 
 
-class _Differs(StoreRefused):
-    """Not for anybody's eyes: breaks the comparison off."""
+def _filled(piece: memoryview, memory: memoryview, data: Data) -> Iterator[slice]:
+    """Receive as many bytes as `piece` has, and say after each receipt which of them stand in `memory`."""
+    at = 0
+    while at < len(piece):
+        got = data.receive(memory[: len(piece) - at])
+        if not got:
+            raise Enough
+        yield slice(at, at + got)
+        at += got
 
 
 def _set_time(line: Line, place: str, mtime_ns: int) -> None:

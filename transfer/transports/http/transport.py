@@ -41,7 +41,10 @@ def login(server: str, user: str, password: str) -> Login:
 
 
 class HttpTransport:
-    """Reads the files below `data_url`.  `timeout` is in seconds, of silence; `ca_file` names further authorities."""
+    """Reads the files below `data_url`.  `timeout` is in seconds, of silence.
+
+    `ca_file` has the certificates (PEM) of the authorities that are trusted instead of the system's.
+    """
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ from transfer.transports.sftp.pipelining import MOST_JOBS, Job, Line, Park, Sign
 from transfer.transports.sftp.protocol import Conversation
 
 AHEAD = 384
-FEW = 8  # requests for which one line more is worth its opening
+FEW = 8  # waiting requests for which one line more is worth its opening
 MOST_LARGE = 2  # large files that are shared by the lines at a time
 
 
@@ -87,12 +87,12 @@ class Batch(Generic[Request, Result]):
 
     def results(self, requests: Iterable[Request]) -> Iterator[Result | Failed]:
         waiting = iter(requests)
-        first = list(itertools.islice(waiting, FEW * self._most))
+        first = list(itertools.islice(waiting, 1))
         if not first:
             return
         with contextlib.ExitStack() as lent:
             try:
-                self._reach(min(self._most, -(-len(first) // FEW)), lent)
+                self._reach(1, lent)
             except TransferError as error:
                 for request in itertools.chain(first, waiting):
                     yield Failed(key=request.key, error=error)
@@ -103,9 +103,11 @@ class Batch(Generic[Request, Result]):
     def _spread(self, requests: Iterable[Request], lent: contextlib.ExitStack) -> Iterator[Result | Failed]:
         for request in requests:
             self._add(request)
-            self._ahead += 1
+            if self._ahead >= AHEAD:
+                self._grow(lent)
             while self._ahead and (self._ahead >= AHEAD or not self._done.empty()):
                 yield from self._next(lent)
+        self._grow(lent)
         while self._ahead:
             yield from self._next(lent)
 
@@ -115,15 +117,14 @@ class Batch(Generic[Request, Result]):
             case _Raised(error):
                 raise error
             case _Reinforce():
-                # Fewer lines than wished for only take longer.
-                with contextlib.suppress(TransferError):
-                    self._reach(self._most, lent)
+                self._reinforce(self._most, lent)
                 return []
             case outcome:
                 self._ahead -= 1
                 return [outcome]
 
     def _add(self, request: Request) -> None:
+        self._ahead += 1
         with self._bell:
             if self._lost is None:
                 self._todo.append(request)
@@ -131,10 +132,20 @@ class Batch(Generic[Request, Result]):
                 return
         self._done.put(Failed(key=request.key, error=self._lost))
 
+    def _grow(self, lent: contextlib.ExitStack) -> None:
+        """Open further lines if the files that are waiting are worth it."""
+        self._reinforce(min(self._most, -(-self._ahead // FEW)), lent)
+
+    def _reinforce(self, wanted: int, lent: contextlib.ExitStack) -> None:
+        # Fewer lines than wished for only take longer; what was refused is not asked for again.
+        if wanted > len(self._lines):
+            with contextlib.suppress(TransferError):
+                self._reach(wanted, lent)
+            if len(self._lines) < wanted:
+                self._most = len(self._lines)
+
     def _reach(self, wanted: int, lent: contextlib.ExitStack) -> None:
         """Have so many lines, or as many as the server allows."""
-        if wanted <= len(self._lines):
-            return
         for hand in lent.enter_context(self._channels.several(wanted - len(self._lines))):
             thread = threading.Thread(target=self._toil, args=[hand], name="transport-hand", daemon=True)
             self._lines.append((hand, thread))

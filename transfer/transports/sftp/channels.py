@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeGuard, TypeVar
 
 from transfer.errors import ConnectionLost, HostKeyChanged, HostKeyUnknown, StoreRefused, TransferError
 from transfer.transports.sftp import protocol
@@ -157,28 +157,32 @@ class Channels:
     def _further(self, wanted: int) -> list[Conversation]:
         """As many more as the server allows; each is a handshake, so all at the same time."""
         room = self._room(wanted)
-        hands = [hand for hand in _at_once([self._new_or_none] * room) if hand is not None]
+        outcomes = _at_once([self._new_or_refused] * room)
+        hands = [outcome for outcome in outcomes if isinstance(outcome, Conversation)]
         # A server may mind only that so many come at once; a single one tells.
-        while len(hands) < room and self._cap is None:
-            hand = self._new_or_none()
-            if hand is None:
+        while len(hands) < room and not any(map(_is_alarming, outcomes)):
+            outcomes = [self._new_or_refused()]
+            if not isinstance(outcomes[0], Conversation):
                 with self._guard:
                     self._cap = self._open
-            else:
-                hands.append(hand)
+                break
+            hands.append(outcomes[0])
+        for outcome in outcomes:
+            if _is_alarming(outcome):
+                for hand in hands:
+                    self._give_back(hand)
+                raise outcome
         return hands
 
     def _room(self, wanted: int) -> int:
         with self._guard:
             return wanted if self._cap is None else max(min(wanted, self._cap - self._open), 0)
 
-    def _new_or_none(self) -> Conversation | None:
+    def _new_or_refused(self) -> Conversation | TransferError:
         try:
             return self._new()
-        except (HostKeyChanged, HostKeyUnknown):
-            raise  # somebody else answers there: no question of how many
-        except TransferError:
-            return None
+        except TransferError as error:
+            return error
 
     def _new(self) -> Conversation:
         stream = self.carrier.stream()
@@ -190,6 +194,11 @@ class Channels:
         with self._guard:
             self._open += 1
         return hand
+
+
+def _is_alarming(outcome: object) -> TypeGuard[TransferError]:
+    """Somebody else answers there: no question of how many."""
+    return isinstance(outcome, HostKeyChanged | HostKeyUnknown)
 
 
 def _at_once(makers: Sequence[Callable[[], Made]]) -> list[Made]:

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,9 @@ from transfer.transports.sftp.carriers.command_line import (
     Knowledge,
     Version,
     command_line,
+    preferences,
+    question,
+    question_without_files,
     unfit_for_a_line,
     version_of,
 )
@@ -45,6 +48,7 @@ LOGIN_TAKES = 30.0  # seconds beyond connect_timeout: a jump host, a hardware ke
 _FAILED = 255  # ssh's own status; a command has others
 _MOST_OUTPUT = 256 << 20  # bytes of a command's output
 _LOOK_UP = 0.1  # seconds
+_TELLS_WITHIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,24 @@ def find_ssh() -> Program | None:
 
 @functools.cache
 def _program(path: str) -> Program | None:
-    try:
-        told = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired, UnicodeError):
-        return None
-    version = version_of(told.stderr)
+    version = version_of(_answer([path, "-V"]))
     return None if version is None else Program(path, version)
+
+
+@functools.cache
+def _without_files(path: str) -> str:
+    return _answer(question_without_files(path))
+
+
+def _answer(words: Sequence[str]) -> str:
+    """What a program says that only tells; nothing where it cannot be asked."""
+    try:
+        told = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TELLS_WITHIN, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (told.stdout or told.stderr).decode(errors="replace")
 
 
 class SshCarrier:
@@ -79,6 +95,9 @@ class SshCarrier:
         self._program = program
         self._folder = contextlib.ExitStack()
         self._knowledge = self._known_server()
+        self._preferred = preferences(
+            program.version, _answer(question(program.path, options)), _without_files(program.path)
+        )
         self._running: set[SshProcess] = set()
         self._guard = threading.Lock()
 
@@ -121,9 +140,14 @@ class SshCarrier:
         return process
 
     def _words(self, command: str | None, log_level: str = "ERROR") -> list[str]:
-        program, knowledge = self._program, self._knowledge
         return command_line(
-            program.path, program.version, self._options, knowledge, command=command, log_level=log_level
+            self._program.path,
+            self._program.version,
+            self._options,
+            self._knowledge,
+            command=command,
+            preferred=self._preferred,
+            log_level=log_level,
         )
 
     def _converse(self, process: SshProcess, given: bytes, timeout: float) -> bytes:
