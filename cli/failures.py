@@ -42,7 +42,16 @@ class Exit(IntEnum):
 
 
 _USAGE = (errors.NothingFound, errors.NotASession)
-_LOGIN = (errors.LoginRefused, errors.CatalogLoginRefused, errors.HostKeyUnknown, errors.HostKeyChanged)
+_LOGIN = (
+    errors.LoginRefused,
+    errors.CatalogLoginRefused,
+    errors.HostKeyUnknown,
+    errors.HostKeyChanged,
+    errors.CertificateRefused,
+    errors.EncryptionRefused,
+    errors.MoverLoginExpired,
+    errors.MoverConsentRequired,
+)
 
 
 def exit_code(error: BaseException) -> Exit:

@@ -43,6 +43,19 @@ def disagreements(
                 what = f"{lab.root} is already the root of labs.{other}"
                 yield ("labs", name, "root"), what, 'Use work = "alyx" for both, or two folders.'
         yield from _overlaps(name, lab, stores)
+        yield from _unseen(name, lab, stores)
+
+
+def _unseen(name: str, lab: Lab, stores: Mapping[str, Store]) -> Iterator[tuple[Place, str, str]]:
+    """A mover must be told where it sees each lab that uses it."""
+    store = stores.get(lab.store)
+    sources = getattr(store.options, "sources", None) if store else None
+    if sources is not None and lab.repository not in sources:
+        yield (
+            ("stores", lab.store, "sources"),
+            f'does not say where Globus sees "{lab.repository}", the repository of labs.{name}',
+            f"Add [stores.{lab.store}.sources.{lab.repository}] with its collection and root.",
+        )
 
 
 def _overlaps(name: str, lab: Lab, stores: Mapping[str, Store]) -> Iterator[tuple[Place, str, str]]:

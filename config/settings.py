@@ -43,7 +43,7 @@ _SECTIONS: dict[str, type[Section]] = {
 }
 _NAMED = ("labs", "stores")
 _WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
-_PRIVATE_KEY = "key"  # the option of a transport that names a private key's file
+_PRIVATE = ("key", "client_secret_file", "token_file")  # the options of transports that name a secret's file
 
 Tree = dict[str, Any]
 Place = tuple[str, ...]
@@ -180,9 +180,10 @@ class _Reading:
             origin = self.origins.get((*place, "root"))
             what = f'must be an absolute path, not "{root}"'
             self.wrong(f"stores.{name}.root", what, "Write the whole path.", origin)
-        key = getattr(options, _PRIVATE_KEY, None)
-        if isinstance(key, Path) and key.is_file():
-            self._check_mode(key, f"stores.{name}.{_PRIVATE_KEY}")
+        for option in _PRIVATE:
+            file = getattr(options, option, None)
+            if isinstance(file, Path) and file.is_file():
+                self._check_mode(file, f"stores.{name}.{option}")
         return Store(transport=str(kind), options=options)
 
     def _known_transport(self, kind: object, place: Place) -> bool:

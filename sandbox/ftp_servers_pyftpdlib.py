@@ -118,6 +118,7 @@ class Pyftpd:
         settings: dict[str, Any] = {
             "authorizer": authorizer,
             "banner": "sandbox",
+            "auth_failed_timeout": 0.1,
             "use_sendfile": False,
             "pre_process_command": _scripted(self._before),
             "log": lambda *_a, **_k: None,

@@ -45,6 +45,8 @@ class Fault:
     headers: tuple[tuple[str, str], ...] = ()  # besides, or instead of, the usual ones; '' leaves one out
     cut_after: int | None = None  # so many bytes of the body, then the line breaks
     ignore_range: bool = False
+    ignore_condition: bool = False  # answer a range whatever `If-Range` says
+    part_at_most: int | None = None  # a range is answered with fewer bytes than were asked for
     shift_range: int = 0  # the part sent begins so many bytes from where it was asked for
     change: Callable[[bytes], bytes] | None = None  # another body under the old length
     said_length: int | None = None  # a Content-Length that is a lie; -1 for none at all
@@ -205,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
             "Last-Modified": formatdate(facts.st_mtime, usegmt=True),
             "Accept-Ranges": "bytes",
         }
-        part = self._part(told, facts.st_size) if not fault.ignore_range else None
+        part = self._part(told, facts.st_size, fault)
         status, start, end = (206, *part) if part else (200, 0, facts.st_size)
         if part:
             start = min(max(start + fault.shift_range, 0), facts.st_size)
@@ -222,13 +224,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._body(file, start, end, fault)
         return None
 
-    def _part(self, told: dict[str, str], size: int) -> tuple[int, int] | None:
+    def _part(self, told: dict[str, str], size: int, fault: Fault) -> tuple[int, int] | None:
         """The first byte asked for and the one after the last; None for the whole file."""
         found = _RANGE.fullmatch(self.headers.get("Range", ""))
-        condition = self.headers.get("If-Range")
-        if not found or condition not in (None, told["ETag"], told["Last-Modified"]):
+        condition = None if fault.ignore_condition else self.headers.get("If-Range")
+        if not found or fault.ignore_range or condition not in (None, told["ETag"], told["Last-Modified"]):
             return None
-        return int(found[1]), min(int(found[2]) + 1, size) if found[2] else size
+        start, end = int(found[1]), min(int(found[2]) + 1, size) if found[2] else size
+        return start, end if fault.part_at_most is None else min(end, start + fault.part_at_most)
 
     def _head(self, status: int, told: dict[str, str], fault: Fault) -> None:
         changed = {name.lower() for name, _ in fault.headers}

@@ -42,6 +42,7 @@ class Service:
     says_why: bool = False  # whether a failed task names its file
     poisoned: set[str] = field(default_factory=set)  # lab paths that never arrive
     error: TransferError | None = None  # of a task as a whole
+    reason: TransferError | None = None  # for a poisoned file
     tasks: dict[str, Task] = field(default_factory=dict)  # by submission key
     submits: Counter[str] = field(default_factory=Counter)
     stop: Callable[[str], None] = lambda _name: None
@@ -76,7 +77,7 @@ class Service:
 class FolderMover:
     """One client of the service."""
 
-    allowance = Allowance(pending=3, patience=30, hours=24)
+    allowance = Allowance(pending=3, active=3, large=1000, patience=30, hours=24)
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -111,7 +112,8 @@ class FolderMover:
         failed: dict[PurePosixPath, TransferError] = {}
         if known.standing is Standing.FAILED and self._service.says_why:
             failed = {
-                PurePosixPath(staged): StoredFileMissing("the mover gave it up", to=source)
+                PurePosixPath(staged): self._service.reason
+                or StoredFileMissing("the mover gave it up", to=source)
                 for source, staged, _ in document["pieces"]
                 if source in self._service.poisoned
             }

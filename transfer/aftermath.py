@@ -13,7 +13,7 @@ import structlog
 
 from transfer import journey
 from transfer.catalog.base import Catalog
-from transfer.errors import Cure, TransferError
+from transfer.errors import Cure, SourceChanged, TransferError
 from transfer.ledger import endpoints
 from transfer.ledger.guarded import Move
 from transfer.ledger.leases import Lease
@@ -95,6 +95,8 @@ class Aftermath:
                     if f.back_to is not None
                 ]
             )
+            # Its bytes are not those that size and time promised: it is hashed anew.
+            tx.forget_hashes([f.item for f in back if isinstance(f.error, SourceChanged)])
         return [
             replace(f, item=replace(f.item, status=f.back_to, proof=None)) if f.back_to is not None else f
             for f in failures

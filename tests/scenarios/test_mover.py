@@ -12,7 +12,7 @@ import pytest
 from tests.mover import FolderMover, Service
 from tests.stage import Died
 from tests.world import STORE, World, world
-from transfer.errors import MoverOffline, MoverPaused
+from transfer.errors import ArrivedDamaged, MoverOffline, MoverPaused
 from transfer.ledger import actions, endpoints, submissions
 from transfer.ledger.finding import Target
 from transfer.model import STAGING
@@ -265,6 +265,45 @@ def test_no_more_is_asked_than_the_mover_takes(box: World, service: Service) -> 
     look_at(box, runner, service)
     all_arrived(box)
     assert {row.tries for row in box.rows("SELECT tries FROM items")} == {0}
+
+
+def test_small_files_never_wait_behind_large_ones(box: World, service: Service) -> None:
+    """Of three tasks that the mover works on at a time at most two are of large files."""
+    from transfer.planning import Limits
+
+    runner = worker(box, service, limits=Limits(files=1))
+    session = box.session()
+    for number, name in enumerate(NAMES[:4]):
+        box.write(session, name, b"%d" % number * (2000 if number < 3 else 10))
+    box.see(runner, session)
+    while runner.work():
+        pass
+    sizes = [(box.lab.root / task.document["pieces"][0][0]).stat().st_size for task in service.tasks.values()]
+    assert sorted(sizes) == [10, 2000, 2000]
+    look_at(box, runner, service)
+    all_arrived(box, NAMES[:4])
+
+
+def test_a_named_file_that_changed_unseen_is_registered_again(box: World, service: Service) -> None:
+    """Same size and time, other bytes: the mover says damaged, the lab's file says why."""
+    runner = worker(box, service)
+    begin(box, runner)
+    runner.advance_batch()
+    changed = box.lab.root / SESSION / NAMES[2]
+    before = changed.stat()
+    changed.write_bytes(bytes(before.st_size))
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    service.says_why = True
+    service.poisoned = {f"{SESSION}/{NAMES[2]}"}
+    service.reason = ArrivedDamaged("the checksum differs", to=NAMES[2])
+    service.work()
+    box.clock.advance(31)
+    runner.advance_batch()
+    assert box.facts() == {NAMES[2]: "discovered"}
+    service.poisoned = set()
+    box.see(runner, box.lab.root / SESSION)
+    look_at(box, runner, service)
+    all_arrived(box)
 
 
 def test_a_newer_version_takes_the_place_of_an_old_copy_that_is_first_withdrawn(

@@ -1,5 +1,6 @@
 """One file's journey, told as the table in docs/architecture.md."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -191,3 +192,21 @@ def test_an_unmounted_share_that_leaves_an_empty_folder_holds_no_file(box: World
     box.clock.advance(3600)
     box.settle(runner)
     assert box.record(FILE)["exists"]
+
+
+def test_a_file_that_changed_unseen_is_hashed_again_and_arrives(box: World) -> None:
+    """Same size and time, other bytes: the hash that was kept for them is not believed a second time."""
+    session = box.session()
+    file = box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    box.see(runner, session)
+    assert runner.advance_session()
+    before = file.stat()
+    file.write_bytes(bytes(before.st_size))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for _ in range(10):
+        box.settle(runner)
+        box.clock.advance(61)
+    assert box.facts() == {}
+    assert box.stored(FILE).read_bytes() == bytes(before.st_size)
+    assert box.lies() == []

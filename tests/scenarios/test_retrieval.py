@@ -170,7 +170,7 @@ FAULTS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     faults=st.lists(FAULTS, max_size=8),
     earlier=st.none() | st.binary(max_size=50) | st.integers(0, 2200),

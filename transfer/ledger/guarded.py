@@ -18,7 +18,7 @@ from transfer.errors import TransferError
 from transfer.ledger import rows
 from transfer.ledger.leases import Lease
 from transfer.ledger.processes import this_process
-from transfer.ledger.tables import events, items
+from transfer.ledger.tables import datasets, events, items
 from transfer.model import Item
 from transfer.status import ENDS, Proof, Status, may_move
 
@@ -159,6 +159,11 @@ class Guarded:
             "_proved_at": _proved_at(item, None if starts_anew else move.proof, self.now),
             "_now": self.now,
         }
+
+    def forget_hashes(self, changed: Sequence[Item]) -> None:
+        """Have these files hashed again at the next visit, even if size and time stayed the same."""
+        for ids in chunks(sorted(item.dataset for item in changed)):
+            self.connection.execute(update(datasets).where(datasets.c.id.in_(ids)).values(md5=None))
 
     def hold(self, failures: Sequence[tuple[Item, TransferError]], *, because: str = "") -> None:
         """Put items in a person's hands; the caller has read their central records."""

@@ -54,14 +54,18 @@ def submission_of(ledger: Ledger, batch: int) -> Submission | None:
     )
 
 
-def outstanding(ledger: Ledger, store: str) -> int:
-    """How many submissions to a store have not ended."""
+def outstanding(ledger: Ledger, store: str, *, at_least: int = 0) -> int:
+    """How many submissions to a store, of `at_least` so many bytes each, have not ended."""
     with ledger.reading() as connection:
         return (
             connection.scalar(
                 select(func.count())
                 .select_from(batches)
-                .where(batches.c.target == store, batches.c.submission_key.is_not(None))
+                .where(
+                    batches.c.target == store,
+                    batches.c.submission_key.is_not(None),
+                    batches.c.bytes >= at_least,
+                )
             )
             or 0
         )

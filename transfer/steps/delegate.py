@@ -22,6 +22,8 @@ import structlog
 
 from transfer.digests import digest_file
 from transfer.errors import (
+    ArrivedDamaged,
+    MoverOutOfTime,
     MoverRefused,
     MoverTaskGone,
     Reach,
@@ -40,7 +42,7 @@ from transfer.steps.discover import require_root
 from transfer.steps.record import hash_moved
 from transfer.steps.work import DelegatedWork, Failure, by_hundred, read_again, rediscover, withdraw
 from transfer.transports.base import Download, Got
-from transfer.transports.delegated import Document, Piece, Report, Standing
+from transfer.transports.delegated import Allowance, Document, Piece, Report, Standing
 
 log = structlog.get_logger()
 
@@ -154,7 +156,7 @@ def _freeze_and_submit(work: DelegatedWork, wanted: Sequence[Item]) -> None:
     if not wanted:
         return
     allowed = work.transport.allowance
-    if submissions.outstanding(work.ledger, work.lab.store) >= allowed.pending:
+    if not _may_ask(work, wanted, allowed):
         with work.ledger.guarded(work.lease) as tx:
             submissions.wait(tx, wanted, at=tx.now + timedelta(seconds=allowed.patience))
         return
@@ -176,9 +178,25 @@ def _freeze_and_submit(work: DelegatedWork, wanted: Sequence[Item]) -> None:
     _submit(work, wanted, document)
 
 
+def _may_ask(work: DelegatedWork, wanted: Sequence[Item], allowed: Allowance) -> bool:
+    """Within what the mover takes, and with one of its active tasks always free of large files."""
+    store = work.lab.store
+    if submissions.outstanding(work.ledger, store) >= allowed.pending:
+        return False
+    if sum(item.size for item in wanted) < allowed.large:
+        return True
+    return submissions.outstanding(work.ledger, store, at_least=allowed.large) < max(allowed.active - 1, 1)
+
+
 def _submit(work: DelegatedWork, items: Sequence[Item], document: Document) -> None:
     work.ensure()
-    task = work.transport.submit(document)
+    try:
+        task = work.transport.submit(document)
+    except MoverOutOfTime as error:
+        # It was never heard before its deadline, as far as we know: the next look asks anew.
+        with work.ledger.guarded(work.lease) as tx:
+            submissions.ended(tx, work.batch, how=error.sentence, known=False)
+        raise
     at = timedelta(seconds=work.transport.allowance.patience)
     with work.ledger.guarded(work.lease) as tx:
         submissions.submitted(tx, work.batch, task)
@@ -218,7 +236,7 @@ def _settle(
 def _culprits(work: DelegatedWork, left: Sequence[Item], report: Report) -> list[Failure]:
     """The files for which a task failed; what is not among them is asked for again."""
     named = [
-        _refusal(item, report.failed[item.partial_path])
+        _named(work, item, report.failed[item.partial_path])
         for item in left
         if item.partial_path in report.failed
     ]
@@ -231,6 +249,13 @@ def _culprits(work: DelegatedWork, left: Sequence[Item], report: Report) -> list
     with work.ledger.guarded(work.lease) as tx:
         submissions.split(tx, work.batch, left[len(left) // 2 :])
     return []
+
+
+def _named(work: DelegatedWork, item: Item, error: TransferError) -> Failure:
+    """A file the mover names; damage may be a lab file that changed since it was registered."""
+    work.ensure()
+    changed = _not_as_registered(work, item, hashed=True) if isinstance(error, ArrivedDamaged) else None
+    return _refusal(item, changed or error)
 
 
 def _changed_among(work: DelegatedWork, left: Sequence[Item]) -> list[Failure]:

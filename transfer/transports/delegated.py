@@ -73,11 +73,14 @@ class Report:
 class Allowance:
     """How much may be asked of the mover at a time (all limits are settings).
 
-    `pending` tasks may be submitted and not ended; `patience` seconds pass between two looks at a task;
-    `hours` is the time a task is given.
+    `pending` tasks may be submitted and not ended, and the mover works on `active` of them at a time; a batch of
+    `large` bytes or more keeps one of those busy for long, so that all but one may have such work.  `patience`
+    seconds pass between two looks at a task; `hours` is the time a task is given.
     """
 
     pending: int
+    active: int
+    large: int
     patience: float
     hours: float
 

@@ -6,6 +6,7 @@ import pytest
 
 from sandbox.sshd import find_sshd
 from sandbox.store import SftpStore
+from transfer.transports.sftp.carriers.openssh import find_ssh
 from transfer.transports.sftp.options import SftpOptions
 
 

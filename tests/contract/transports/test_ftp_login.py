@@ -1,6 +1,7 @@
 """No password and no file travels unencrypted, or to a server that is not the one it says it is."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,8 @@ from transfer.errors import (
     LoginRefused,
     TransferError,
 )
-from transfer.transports.base import StreamingTransport
+from transfer.transports.base import Download, Got, StreamingTransport
+from transfer.transports.ftp import dialling, transport
 from transfer.transports.ftp.options import CLEAR_TEXT, FtpOptions
 from transfer.transports.ftp.transport import FtpTransport
 
@@ -159,6 +161,30 @@ def test_old_tls_is_refused(tmp_path: Path) -> None:
         error = refusal_of(ftp_options_of(store, ca_file=authority.file))
     assert type(error) is EncryptionRefused
     assert heard.of_a_login == set()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda v: v.name)
+def test_a_strict_server_sees_its_session_again(
+    tmp_path: Path, lab: Path, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion
+) -> None:
+    """vsftpd takes a data connection only from the client of the control connection, in either TLS."""
+    require_vsftpd()
+
+    def trust(options: FtpOptions) -> ssl.SSLContext:
+        context = dialling.trust(options)
+        assert context is not None
+        context.minimum_version = context.maximum_version = version
+        return context
+
+    monkeypatch.setattr(transport, "trust", trust)
+    with (
+        FtpStore(tmp_path / "home", server="vsftpd") as store,
+        FtpTransport(ftp_options_of(store, connections=1)) as opened,
+    ):
+        for number in range(5):
+            (store.root / str(number)).write_bytes(b"x")
+        got = list(opened.get([Download(key=n, path=P(str(n))) for n in range(5)], lambda _moved: None))
+    assert all(isinstance(outcome, Got) for outcome in got)
 
 
 def test_with_tls_every_file_is_encrypted(tmp_path: Path, lab: Path) -> None:

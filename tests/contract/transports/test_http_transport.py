@@ -222,6 +222,28 @@ def test_a_file_that_is_replaced_between_two_parts_is_read_anew(web: WebStore, t
     assert (tmp_path / "a").read_bytes() == other
 
 
+def test_a_server_that_does_not_look_at_the_version_mixes_nothing(web: WebStore, tmp_path: Path) -> None:
+    """It answers a range of the new file to who began with the old one."""
+    path, other = write(web, "a.npy"), os.urandom(len(BIG))
+
+    def replace(asked: Asked) -> Fault | None:
+        if len(web.asked) == 2:
+            (web.root / path).write_bytes(other)
+            os.utime(web.root / path, (1, 1))
+        return Fault(cut_after=1000) if len(web.asked) == 1 else Fault(ignore_condition=True)
+
+    web.fault = replace
+    assert fetch(web, path, tmp_path / "a") == Got(key=7, size=len(BIG), md5=md5(other))
+    assert (tmp_path / "a").read_bytes() == other
+
+
+def test_a_part_that_is_shorter_than_asked_for_is_not_the_rest(web: WebStore, tmp_path: Path) -> None:
+    path = write(web, "a.npy")
+    web.fault = script(Fault(cut_after=1000), Fault(part_at_most=500), Fault(part_at_most=500))
+    assert fetch(web, path, tmp_path / "a") == Got(key=7, size=len(BIG), md5=md5(BIG))
+    assert (tmp_path / "a").read_bytes() == BIG
+
+
 UNFIT = {
     "ignores the range": Fault(ignore_range=True),
     "begins elsewhere": Fault(shift_range=10),
@@ -320,7 +342,7 @@ FAULTS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(faults=st.lists(FAULTS, max_size=6), prefix=st.integers(0, 2500))
 def test_what_is_said_to_be_read_is_what_stands_on_the_disk(
     faults: list[Fault | None], prefix: int, tmp_path_factory: pytest.TempPathFactory

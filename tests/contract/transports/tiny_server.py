@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 
 from transfer.errors import StoreRefused
 from transfer.transports.sftp import protocol
@@ -35,6 +36,7 @@ class TinyServer:
     space: dict[str, int] = field(default_factory=lambda: {"free": 1 << 40, "names": 5, "flags": 0})
     order: Callable[[list[bytes]], list[bytes]] = lambda answers: answers
     noise: bytes = b""
+    one_at_a_time: Lock = field(default_factory=Lock)
 
     def stream(self) -> "TinyStream":
         return TinyStream(self)
@@ -101,7 +103,7 @@ class TinyStream:
         self._answers: list[bytes] = []
         self._ready = server.noise
 
-    def send(self, s: bytes, /) -> int:
+    def send(self, s: bytes | memoryview, /) -> int:
         self._sent += s
         while len(self._sent) >= 4 and len(self._sent) >= 4 + int.from_bytes(self._sent[:4], "big"):
             end = 4 + int.from_bytes(self._sent[:4], "big")
@@ -112,7 +114,8 @@ class TinyStream:
     def _answer(self, packet: bytes) -> bytes:
         kind = packet[0]
         number = b"" if kind == protocol.INIT else packet[1:5]
-        answer, body = self._server.answer(kind, Fields(packet[1 + len(number) :]))
+        with self._server.one_at_a_time:
+            answer, body = self._server.answer(kind, Fields(packet[1 + len(number) :]))
         return struct.pack(">IB", 1 + len(number) + len(body), answer) + number + body
 
     def recv(self, nbytes: int, /) -> bytes:

@@ -169,10 +169,10 @@ def _agree(line: Line, options: FtpOptions) -> None:
 def _features(line: Line) -> dict[str, str]:
     """None at all where the server knows no FEAT: only what every server has is used then."""
     try:
-        lines = line.ask("FEAT").text.splitlines()[1:]
+        lines = line.ask("FEAT").text.split("\n")[1:]
     except Refusal:
         return {}
-    words = (entry.strip().partition(" ") for entry in lines if entry.startswith(" "))
+    words = (entry.strip().partition(" ") for entry in lines)
     return {name.upper(): rest for name, _, rest in words}
 
 

@@ -34,7 +34,7 @@ def look(line: Line, store: Store, path: PurePosixPath) -> RemoteFile | None:
 
 
 def _facts(line: Line, place: str, path: PurePosixPath) -> RemoteFile | None:
-    for entry in line.ask(f"MLST {place}").text.splitlines():
+    for entry in line.ask(f"MLST {place}").text.split("\n"):
         if entry.startswith(" "):
             return _file(path, entry.strip())
     return None

@@ -69,18 +69,16 @@ class Data:
 
     def send(self, piece: memoryview, moved: Moved) -> None:
         """All of `piece`.  `moved` hears of it at least every second while bytes flow."""
-        told, at = time.monotonic(), 0
-        rest = piece
-        try:
-            while rest:
-                rest = rest[self.socket.send(rest) :]
-                if time.monotonic() - told > _SIGN_OF_LIFE:
-                    done = len(piece) - len(rest)
-                    moved(done - at)
-                    told, at = time.monotonic(), done
-        except OSError as error:
-            raise _DataBroken(error) from error
-        moved(len(piece) - at)
+        told, at, done = time.monotonic(), 0, 0
+        while done < len(piece):
+            try:
+                done += self.socket.send(piece[done:])
+            except OSError as error:
+                raise _DataBroken(error) from error
+            if time.monotonic() - told > _SIGN_OF_LIFE:
+                moved(done - at)
+                told, at = time.monotonic(), done
+        moved(done - at)
 
     def receive(self, into: memoryview) -> int:
         """The number of bytes that came, 0 at the end."""
@@ -116,7 +114,6 @@ class Line:
     hung_up: bool = False
     """Whether the server had closed the line before it answered anything since then."""
     last_used: float = 0.0
-    _data: socket.socket | None = None
 
     def ask(self, command: str, *, timeout: float | None = None) -> Reply:
         """Send one command and wait for its answer, at most `timeout` seconds (default: the line's)."""
@@ -127,12 +124,11 @@ class Line:
     def transfer(self, command: str, *, rest: int = 0) -> Iterator[Data]:
         """The data connection of a command; leaving the block ends it and takes the server's last word.
 
-        A `TransferError` or `Enough` raised inside breaks the transfer off, and the line stays usable where the server
-        plays along.  Raises `Refusal`, also when the server's last word is one, and `ConnectionLost`.
+        A `TransferError` or `Enough` raised inside breaks the transfer off, and the line stays usable where
+        the server plays along.  Raises `Refusal`, also when the server's last word is one, and `ConnectionLost`.
         """
         with self._speaking(doing="opening a data connection, "):
             opened, _size = self.ftp.ntransfercmd(command, rest or None)
-        self._data = opened
         data = Data(opened)
         try:
             yield data
@@ -148,7 +144,6 @@ class Line:
             raise
         finally:
             opened.close()
-            self._data = None
         data.last_word = self._last_word()
 
     def refusal(self, code: int, text: str) -> Refusal:
@@ -158,7 +153,7 @@ class Line:
     def interrupt(self) -> None:
         """Wake whoever waits on this line.  From any thread; the line is lost."""
         self.usable = False
-        for one in (self._data, self.ftp.sock):
+        for one in (self.ftp.data, self.ftp.sock):
             if one is not None:
                 with contextlib.suppress(OSError):
                     # Not SSLSocket.shutdown: it drops the TLS state under the thread that uses it.
@@ -185,31 +180,28 @@ class Line:
             self.ftp.wire.settimeout(timeout or self.ftp.timeout)
             yield
         except (ftplib.error_temp, ftplib.error_perm) as error:
+            reply = self._reply(str(error))
+            refusal = self.refusal(reply.code, reply.text)
+            if refusal.code == SERVICE_CLOSING:
+                self.usable = False
+                self.hung_up = self.answers == 0
+                raise self._lost(f"the server closes it ({refusal})") from refusal
             # Without the cause: its text is the server's, unread, and may repeat a password.
-            raise self._refused(str(error)) from None
+            raise refusal from None
         except (OSError, EOFError, ftplib.Error, ValueError) as error:
             self.usable = False
             self.hung_up = self.answers == 0 and not isinstance(error, TimeoutError)
             raise self._lost(doing + _reason(error)) from error
-        self.answers += 1
-        self.last_used = time.monotonic()
+        finally:
+            if self.usable:
+                self.answers += 1
+                self.last_used = time.monotonic()
 
     def _reply(self, answer: str) -> Reply:
-        lines = answer.splitlines()
+        lines = answer.split("\n")
         code = lines[0][:3]
         text = "\n".join(line[4:] if line[:3] == code and line[3:4] in (" ", "-") else line for line in lines)
         return Reply(int(code), text)
-
-    def _refused(self, answer: str) -> Exception:
-        reply = self._reply(answer)
-        refusal = self.refusal(reply.code, reply.text)
-        if refusal.code != SERVICE_CLOSING:
-            self.answers += 1
-            self.last_used = time.monotonic()
-            return refusal
-        self.usable = False
-        self.hung_up = self.answers == 0
-        return self._lost(f"the server closes it ({refusal})")
 
     def _lost(self, how: str) -> ConnectionLost:
         return ConnectionLost(f"the connection was lost: {how}", to=self.address)

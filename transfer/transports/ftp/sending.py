@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from transfer.digests import Source
 from transfer.errors import ConnectionLost, PartialExists, StoreRefused, TransferError
 from transfer.transports.base import Moved, Sent, Upload
+from transfer.transports.ftp.folders import Folders, set_mode
 from transfer.transports.ftp.line import Data, Enough, Line, Refusal
-from transfer.transports.ftp.store import Folders, Store, set_mode
+from transfer.transports.ftp.store import Store
 
 CONTINUED_FROM = 8 << 20  # bytes; a smaller rest is sent again sooner than it is proved
 _NANO = 1_000_000_000

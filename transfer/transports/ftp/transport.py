@@ -9,6 +9,7 @@ The surprise: once a connection is lost in the middle of something, this transpo
 call is `ConnectionLost`.  Whoever wants another try opens a new one (see `wrappers.Reconnecting`).
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import PurePosixPath
@@ -34,12 +35,13 @@ from transfer.transports.crew import Crew
 from transfer.transports.ftp import errands, replacing
 from transfer.transports.ftp.dialling import dial, trust
 from transfer.transports.ftp.fetching import Fetcher
+from transfer.transports.ftp.folders import Folders
 from transfer.transports.ftp.hashing import HashCommand, digest, find_command
 from transfer.transports.ftp.line import Line, Refusal
 from transfer.transports.ftp.lines import Hand, Lines
 from transfer.transports.ftp.options import FtpOptions
 from transfer.transports.ftp.sending import Sender
-from transfer.transports.ftp.store import HERE, Folders, Store
+from transfer.transports.ftp.store import HERE, Store
 
 QUESTIONS = 128  # asked of all lines together before the first answer is given
 _A_FEW = 4  # questions not worth another line
@@ -157,15 +159,14 @@ class FtpTransport:
         first = list(islice(coming, self._options.connections))
         if not first:
             return
-        try:
-            self._lines.require()
-            lent = self._lines.several(len(first))
-            hands = lent.__enter__()
-        except TransferError as error:
-            for request in chain(first, coming):
-                yield Failed(key=request.key, error=error)
-            return
-        try:
+        with contextlib.ExitStack() as lent:
+            try:
+                self._lines.require()
+                hands = lent.enter_context(self._lines.several(len(first)))
+            except TransferError as error:
+                for request in chain(first, coming):
+                    yield Failed(key=request.key, error=error)
+                return
             crew = Crew(hands, wake=Hand.interrupt)
 
             def attempt(hand: Hand, request: Request) -> Result | Failed:
@@ -179,8 +180,6 @@ class FtpTransport:
                     return Failed(key=request.key, error=error)
 
             yield from crew.spread(chain(first, coming), attempt)
-        finally:
-            lent.__exit__(None, None, None)
 
     # ---- questions ----------------------------------------------------------------------------------------
 

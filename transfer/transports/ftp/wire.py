@@ -22,6 +22,8 @@ class Ftp(ftplib.FTP_TLS):
         super().__init__(context=context, timeout=timeout, encoding="utf-8")
         self.encrypted = context is not None
         self.offers_epsv = True
+        self.data: socket.socket | None = None
+        """The latest data connection, for whoever must wake the thread that waits on it."""
 
     def open(self, host: str, port: int, *, connect_timeout: float, implicit: bool) -> str:
         """Connect and return the greeting."""
@@ -74,14 +76,22 @@ class Ftp(ftplib.FTP_TLS):
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         data, size = ftplib.FTP.ntransfercmd(self, cmd, rest)  # noqa: S321
-        if not self.encrypted:
-            return data, size
-        try:
-            session = cast(ssl.SSLSocket, self.wire).session
-            return self.context.wrap_socket(data, server_hostname=self.host, session=session), size
-        except BaseException:
-            data.close()
-            raise
+        # The last, short piece of a small file would wait for an acknowledgement otherwise.
+        data.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.data = data
+        if self.encrypted:
+            try:
+                data = self.data = self.context.wrap_socket(
+                    data,
+                    server_hostname=self.host,
+                    session=cast(ssl.SSLSocket, self.wire).session,
+                    do_handshake_on_connect=False,
+                )
+                data.do_handshake()
+            except BaseException:
+                data.close()
+                raise
+        return data, size
 
 
 def _keep_alive(line: socket.socket) -> None:

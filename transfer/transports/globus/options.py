@@ -66,8 +66,8 @@ class GlobusOptions(BaseModel):
     who ran `alyx-transfer globus login`, which keeps a refresh token in `token_file`.  `collection` and `root` are
     the store, `sources` says for each lab repository where Globus sees it.  `data_access` names the mapped
     collections that ask for the data_access consent.  A task is given `task_hours`, is looked at every
-    `poll_seconds`, and at most `pending` tasks wait or run at a time; `batch_files`, `batch_bytes` and `large_bytes`
-    say how large a task may be.  `timeout` is for one answer of the service, in seconds; `connections` is how many
+    `poll_seconds`, and at most `pending` tasks wait or run at a time, `active` of them run; `batch_files`,
+    `batch_bytes` and `large_bytes` say how large a task may be.  `timeout` is for one answer of the service, in seconds; `connections` is how many
     requests may be under way at a time.
     """
 
@@ -84,6 +84,7 @@ class GlobusOptions(BaseModel):
     data_access: tuple[UUID, ...] = Field(default_factory=tuple)
     encrypt: bool = True
     pending: int = Field(default=100, ge=1, le=100)
+    active: int = Field(default=3, ge=1, le=100)
     batch_files: int = Field(default=1000, ge=1, le=100_000)
     batch_bytes: ByteSize = Field(default=ByteSize(100 * 1024**3), ge=1)
     large_bytes: ByteSize = Field(default=ByteSize(10 * 1024**3), ge=1)

@@ -47,7 +47,13 @@ class GlobusTransport:
     @property
     def allowance(self) -> Allowance:
         options = self._options
-        return Allowance(pending=options.pending, patience=options.poll_seconds, hours=options.task_hours)
+        return Allowance(
+            pending=options.pending,
+            active=options.active,
+            large=int(options.large_bytes),
+            patience=options.poll_seconds,
+            hours=options.task_hours,
+        )
 
     def __enter__(self) -> Self:
         self._tokens.current()

@@ -6,6 +6,7 @@ Promises:
   server that cannot be reached or refuses us is asked once;
 - a server that opens no more of them is no failure while there is one; how many it allows is learned once and
   remembered, so that it is not asked again for each batch;
+- a command runs beside the conversations; where the server has no room for it, an idle one makes place for good;
 - a conversation that was left in the middle of something is closed, not lent again; one that was idle for a while
   is tried before it is lent, and replaced if it died;
 - once a loss was noted (see `note`), every further wish is `ConnectionLost`.
@@ -21,11 +22,18 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeGuard, TypeVar
 
-from transfer.errors import ConnectionLost, HostKeyChanged, HostKeyUnknown, StoreRefused, TransferError
+from transfer.errors import (
+    ConnectionLost,
+    EndpointUnreachable,
+    HostKeyChanged,
+    HostKeyUnknown,
+    StoreRefused,
+    TransferError,
+)
 from transfer.transports.sftp import protocol
-from transfer.transports.sftp.carrier import Carrier
+from transfer.transports.sftp.carrier import Carrier, Outcome
 from transfer.transports.sftp.options import SftpOptions
-from transfer.transports.sftp.protocol import Conversation, Refusal
+from transfer.transports.sftp.protocol import Conversation, Refusal, Stream
 
 TRUSTED_FOR = 5.0  # seconds idle after which a conversation is tried before it is lent
 _ANSWERS_WITHIN = 10.0  # seconds; a healthy server answers a question about its root faster
@@ -40,10 +48,11 @@ class _Idle:
 
 
 class Channels:
-    """Owns the carrier: leaving closes it."""
+    """Owns the carrier: leaving closes it.  `carrier` is for commands, run where these conversations leave room."""
 
     def __init__(self, carrier: Carrier, options: SftpOptions) -> None:
-        self.carrier = carrier
+        self._owned = carrier
+        self.carrier: Carrier = self
         self._options = options
         self._idle: list[_Idle] = []
         self._open = 0
@@ -57,7 +66,7 @@ class Channels:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.carrier.close()
+        self.close()
 
     @property
     def cap(self) -> int | None:
@@ -100,6 +109,37 @@ class Channels:
         finally:
             for hand in hands:
                 self._give_back(hand)
+
+    # ---- as a carrier ------------------------------------------------------------------------------------
+
+    def stream(self) -> Stream:
+        return self._owned.stream()
+
+    def run(self, command: str, given: bytes, *, timeout: float) -> Outcome:
+        """Raises what `Carrier.run` raises; `StoreRefused` if we ourselves take all that the server allows."""
+        try:
+            return self._owned.run(command, given, timeout=timeout)
+        except EndpointUnreachable as error:
+            if self._open == 0:
+                raise
+            refused = error
+        self._make_room()
+        with contextlib.suppress(EndpointUnreachable):
+            return self._owned.run(command, given, timeout=timeout)
+        what = "the server opens no further connection for a command"
+        raise StoreRefused(what, to=self._options.address) from refused
+
+    def close(self) -> None:
+        self._owned.close()
+
+    def _make_room(self) -> None:
+        """Close an idle conversation, if there is one, and do without it from now on."""
+        with self._guard:
+            if not self._idle:
+                return
+            idle = self._idle.pop()
+            self._cap = max(self._open - 1, 1)
+        self._discard(idle.conversation)
 
     # ---- taking and giving back --------------------------------------------------------------------------
 
@@ -185,7 +225,7 @@ class Channels:
             return error
 
     def _new(self) -> Conversation:
-        stream = self.carrier.stream()
+        stream = self._owned.stream()
         try:
             hand = Conversation(stream, address=self._options.address, timeout=self._options.timeout)
         except BaseException:

@@ -7,7 +7,7 @@ made is not tried again in the same batch.
 import threading
 from pathlib import PurePosixPath
 
-from transfer.errors import ConnectionLost, TransferError
+from transfer.errors import ConnectionLost, StoreRefused, TransferError
 from transfer.transports.sftp import protocol
 from transfer.transports.sftp.pipelining import Ask, Call, Job, Park, Signal
 from transfer.transports.sftp.protocol import Refusal, string
@@ -78,12 +78,16 @@ class Folders:
             asked.append((above, (yield Call(protocol.STAT, string(self._store.place(above))))))
         for above, call in reversed(asked):
             try:
-                yield call
+                found = (yield call).attributes()
             except Refusal as refusal:
                 if refusal.code == protocol.NO_SUCH_FILE:
                     self._missing.add(above)
                 elif above == folder:
                     raise
+                continue
+            if found.mode is not None and not found.is_folder:
+                raise StoreRefused("a file stands where a folder is needed", to=self._store.name(above))
+            self._known.add(above)
 
     def _make(self, place: bytes) -> Job[None]:
         mode = protocol.attributes(mode=self._mode)

@@ -1,22 +1,29 @@
 """Hashing on the far side: one remote command for many files.
 
-The names go through the command's *input*, ended by NUL, and are absolute: no shell ever sees a byte of them
-and none can be taken for an option.  The command itself is fixed text that every shell reads alike.
+The names go through the command's *input* and are absolute: no shell ever sees a byte of them and none can be taken
+for an option.  The command itself is fixed text that every shell reads alike.
 
 Promises: a digest is reported only for a name that was asked for and that the command named in full; anything
 else in its output fails the whole call.  Whether its digests are *true* is decided by `conformance`.
+
+One command at a time reads one file at a time: a store's disk serves others too, and two commands took as long as
+one where the disk was the limit.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from transfer.digests import Algorithm
 from transfer.errors import StoreRefused
+from transfer.transports.sftp import powershell
 from transfer.transports.sftp.carrier import Carrier
 
 PROBE_TIMEOUT = 15.0
+SLOWEST = 10_000_000  # bytes a second that a store hashes at least
 _NAMES_AT_ONCE = 4 << 20  # bytes of names per command: its whole output then fits into the channel's window
+_NO_COMMANDS = (None, 255)  # the exit status where a server runs something else, whatever it was asked for
 _EMPTY = {
     "md5": "d41d8cd98f00b204e9800998ecf8427e",
     "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -27,50 +34,77 @@ _ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
 
 @dataclass(frozen=True, slots=True)
 class HashCommand:
-    """A command line that hashes the files named in its input; `end` is what ends a line of its output."""
+    """A command line that hashes the files named in its input.
+
+    `ask` makes the input, `read` the names and digests of the output (it raises ValueError for any other output);
+    `empty` names something without content, to try it with.
+    """
 
     line: str
-    end: bytes
+    ask: Callable[[Sequence[bytes]], bytes]
+    read: Callable[[bytes], Iterator[tuple[bytes, str]]]
+    empty: bytes
 
 
-def _candidates(algorithm: Algorithm) -> tuple[HashCommand, ...]:
-    """GNU coreutils; busybox and older coreutils; BSD and macOS."""
+def commands(algorithm: Algorithm) -> tuple[HashCommand, ...]:
+    """GNU coreutils; busybox and older coreutils; BSD and macOS; Windows."""
     return (
-        HashCommand(f"env LC_ALL=C xargs -0 {algorithm}sum -z --", b"\0"),
-        HashCommand(f"env LC_ALL=C xargs -0 {algorithm}sum --", b"\n"),
-        HashCommand(f"env LC_ALL=C xargs -0 {algorithm} -r", b"\n"),
+        _by_xargs(f"{algorithm}sum -z --", b"\0"),
+        _by_xargs(f"{algorithm}sum --", b"\n"),
+        _by_xargs(f"{algorithm} -r", b"\n"),
+        HashCommand(
+            powershell.command_line(algorithm), powershell.ask, powershell.read, empty=powershell.PROBE
+        ),
     )
+
+
+def _by_xargs(command: str, end: bytes) -> HashCommand:
+    read = partial(read_output, end=end)
+    return HashCommand(f"env LC_ALL=C xargs -0 {command}", _ended_by_nul, read, empty=b"/dev/null")
+
+
+def _ended_by_nul(places: Sequence[bytes]) -> bytes:
+    return b"".join(place + b"\0" for place in places)
 
 
 def find_command(carrier: Carrier, algorithm: Algorithm) -> HashCommand | None:
     """The first command that hashes an empty file right; None where there is no shell or no such command."""
-    for candidate in _candidates(algorithm):
+    for candidate in commands(algorithm):
         try:
-            outcome = carrier.run(candidate.line, b"/dev/null\0", timeout=PROBE_TIMEOUT)
-            digests = dict(read_output(outcome.out, candidate.end))
+            outcome = carrier.run(candidate.line, candidate.ask([candidate.empty]), timeout=PROBE_TIMEOUT)
+            if dict(candidate.read(outcome.out)) == {candidate.empty: _EMPTY[algorithm]}:
+                return candidate
         except StoreRefused:
             return None
         except ValueError:
             continue
-        if digests == {b"/dev/null": _EMPTY[algorithm]}:
-            return candidate
+        if outcome.status in _NO_COMMANDS:
+            return None
     return None
 
 
 def hash_files(
-    carrier: Carrier, command: HashCommand, places: Sequence[bytes], *, address: str, timeout: float
+    carrier: Carrier,
+    command: HashCommand,
+    places: Sequence[bytes],
+    *,
+    address: str,
+    timeout: float,
+    size: int = 0,
 ) -> Iterator[tuple[bytes, str]]:
-    """The digests of those of `places` that the command could read.
+    """The digests of those of `places` that the command could read, `size` bytes in all as far as is known.
 
-    Raises `StoreRefused` when the command fails or says something else, `ConnectionLost`.
+    A command says nothing while it reads, so that it may be silent for `timeout` seconds and as long as reading
+    `size` bytes may take.  Raises `StoreRefused` when the command fails or says something else, `ConnectionLost`.
     """
+    patience = timeout + size / SLOWEST
     for group in _groups(places):
-        outcome = carrier.run(command.line, b"".join(place + b"\0" for place in group), timeout=timeout)
+        outcome = carrier.run(command.line, command.ask(group), timeout=patience)
         # xargs ends with 123 when a command it ran could not read some of the files.
         if outcome.status not in (0, 123):
             raise StoreRefused(f"the hash command ended with {outcome.status}", to=address)
         try:
-            digests = dict(read_output(outcome.out, command.end))
+            digests = dict(command.read(outcome.out))
         except ValueError as error:
             raise StoreRefused("the hash command said something else", to=address) from error
         if not digests.keys() <= set(group):

@@ -7,6 +7,7 @@ are looked for, and none of it is repeated but a key's fingerprint: it may quote
 import re
 
 from transfer.errors import (
+    ConnectionLost,
     EndpointUnreachable,
     HostKeyChanged,
     HostKeyUnknown,
@@ -27,10 +28,16 @@ _REFUSED = re.compile(r"Permission denied|Too many authentication failures|No mo
 _NO_SERVICE = re.compile(
     r"(?:subsystem|exec|shell) request failed|open failed|administratively prohibited|Session open refused"
 )
+_LATER = re.compile(
+    r"^(?:Connection to .+ closed by remote host|Read from remote host|client_loop: |Timeout, server .+ not responding"
+    r"|packet_write_(?:wait|poll): |Write failed)",
+    re.MULTILINE,
+)
 _OUR_CONFIG = re.compile(
     r"Bad configuration option|bad configuration options|Bad owner or permissions|Can't open user config file"
     r"|No user exists for uid|Bad SSH2 cipher|command-line line|[Mm]issing argument|[Uu]nsupported option"
 )
+NO_REASON = "no connection"
 _REASONS = (
     ("Could not resolve hostname", "its name is not known here"),
     ("Connection refused", "connection refused"),
@@ -62,6 +69,16 @@ def explain(text: str, options: SftpOptions, *, shown: str | None = None) -> Tra
             do='Try ssh by hand and correct ~/.ssh/config, or set carrier = "paramiko" in the config.',
         )
     return EndpointUnreachable(f"the server cannot be reached ({_reason(text)})", to=options.address)
+
+
+def explain_command(text: str, options: SftpOptions) -> TransferError | None:
+    """The same for an ssh that was to run a command; None if it was the command that ended like this."""
+    if _LATER.search(text):
+        return ConnectionLost("the connection was lost", to=options.address)
+    error = explain(text, options)
+    if isinstance(error, EndpointUnreachable) and _reason(text) == NO_REASON and not _OUR_CONFIG.search(text):
+        return None
+    return error
 
 
 def is_about_the_key(error: TransferError) -> bool:
@@ -106,4 +123,4 @@ def unusable_key(options: SftpOptions) -> LoginRefused:
 
 
 def _reason(text: str) -> str:
-    return next((plain for words, plain in _REASONS if re.search(words, text)), "no connection")
+    return next((plain for words, plain in _REASONS if re.search(words, text)), NO_REASON)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from paramiko import Channel, ChannelException, SSHException, Transport
 
-from transfer.errors import ConnectionLost, HostKeyChanged, HostKeyUnknown, StoreRefused, TransferError
+from transfer.errors import ConnectionLost, StoreRefused, TransferError
 from transfer.transports.sftp.carrier import Outcome
 from transfer.transports.sftp.carriers.login import BROKEN, log_in
 from transfer.transports.sftp.options import SftpOptions
@@ -93,15 +93,19 @@ class ParamikoCarrier:
 
     def _open_channel(self, window: int) -> Channel:
         line = self._living_line()
+        with contextlib.suppress(ChannelException):
+            return self._session(line, window)
+        # It lets us in and has no more channels to give: another connection has its own.
+        try:
+            return self._session(self._further_line(), window)
+        except ChannelException as error:
+            raise self._failed(line, "the server opens no further channel") from error
+
+    def _session(self, line: Transport, window: int) -> Channel:
         try:
             return line.open_session(window_size=window, timeout=self._options.timeout)
-        except ChannelException as error:
-            try:
-                return self._further_line().open_session(window_size=window, timeout=self._options.timeout)
-            except (HostKeyChanged, HostKeyUnknown):
-                raise
-            except (TransferError, *BROKEN):
-                raise self._failed(line, "the server opens no further channel") from error
+        except ChannelException:
+            raise
         except BROKEN as error:
             raise self._failed(line, "the server opens no further channel") from error
 
@@ -131,9 +135,14 @@ def connect(options: SftpOptions) -> ParamikoCarrier:
 
 
 def _feed(channel: Channel, given: bytes) -> None:
-    for at in range(0, len(given), _AT_ONCE):
-        channel.sendall(given[at : at + _AT_ONCE])
-    channel.shutdown_write()
+    try:
+        for at in range(0, len(given), _AT_ONCE):
+            channel.sendall(given[at : at + _AT_ONCE])
+        channel.shutdown_write()
+    except TimeoutError:
+        raise
+    except OSError:
+        return  # It ended before it took all its input, and may have said why.
 
 
 def _hang_up(channel: Channel) -> None:

@@ -10,19 +10,17 @@ The surprise: a server's limit of sessions for one connection does not matter he
 import base64
 import contextlib
 import functools
-import selectors
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from transfer.errors import (
-    ConnectionLost,
     EndpointUnreachable,
     StoreRefused,
     TransferError,
@@ -111,8 +109,8 @@ class SshCarrier:
             out = self._converse(process, given, timeout)
             if not process.ended(timeout):
                 raise StoreRefused("a remote command does not end", to=self._options.address)
-            if process.status == _FAILED:
-                raise self._command_failed(process.said)
+            if process.status == _FAILED and (error := self._command_failed(process.said)):
+                raise error
             return Outcome(out=out, err=process.said.encode(), status=process.status)
         finally:
             process.close()
@@ -139,7 +137,9 @@ class SshCarrier:
             self._running = {known for known in self._running if not known.closed} | {process}
         return process
 
-    def _words(self, command: str | None, log_level: str = "ERROR") -> list[str]:
+    def _words(self, command: str | None, log_level: str | None = None) -> list[str]:
+        # Of a connection that is lost later ssh tells at INFO; at the beginning that would let a banner through.
+        level = log_level or ("ERROR" if command is None else "INFO")
         return command_line(
             self._program.path,
             self._program.version,
@@ -147,16 +147,15 @@ class SshCarrier:
             self._knowledge,
             command=command,
             preferred=self._preferred,
-            log_level=log_level,
+            log_level=level,
         )
 
     def _converse(self, process: SshProcess, given: bytes, timeout: float) -> bytes:
         """Give all, take all, whichever is possible first."""
         out = bytearray()
         try:
-            for piece in exchange(process.line, given, timeout):
+            for piece in process.converse(given, timeout):
                 out += piece
-                process.listen()
                 if len(out) > _MOST_OUTPUT:
                     raise StoreRefused("a remote command talks without end", to=self._options.address)
         except TimeoutError as error:
@@ -171,18 +170,17 @@ class SshCarrier:
     # ---- what went wrong ---------------------------------------------------------------------------------
 
     def _explain(self, said: str) -> TransferError:
-        error = complaints.explain(said, self._options)
+        return self._with_key(complaints.explain(said, self._options), said)
+
+    def _command_failed(self, said: str) -> TransferError | None:
+        """Status 255 is ssh's own, unless the command ended so; then None."""
+        error = complaints.explain_command(said, self._options)
+        return None if error is None else self._with_key(error, said)
+
+    def _with_key(self, error: TransferError, said: str) -> TransferError:
         if complaints.is_about_the_key(error) and complaints.key_sent(said) is None:
             return complaints.explain(said, self._options, shown=self._key_shown())
         return error
-
-    def _command_failed(self, said: str) -> TransferError:
-        """Status 255 is ssh's own, or that of a command which was killed."""
-        return (
-            self._explain(said)
-            if said
-            else ConnectionLost("the connection was lost", to=self._options.address)
-        )
 
     def _key_shown(self) -> str | None:
         """Ask once more, in order to tell which key the server shows: ssh says it only when it is talkative."""
@@ -229,39 +227,3 @@ class SshCarrier:
     def _private_folder(self) -> Path:
         """A folder (mode 0700) that is removed at the end."""
         return Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="alyx-transfer-ssh-")))
-
-
-def exchange(line: socket.socket, given: bytes, timeout: float) -> Iterator[bytes]:
-    """Send `given` and end the input, giving what comes meanwhile and after, to its end.
-
-    Raises TimeoutError after `timeout` seconds in which nothing moved, and OSError.
-    """
-    left = memoryview(given)
-    line.setblocking(False)
-    with selectors.DefaultSelector() as selector:
-        both = selectors.EVENT_READ | selectors.EVENT_WRITE
-        selector.register(line, both)
-        while True:
-            ready = selector.select(timeout)
-            if not ready:
-                raise TimeoutError
-            if ready[0][1] & selectors.EVENT_WRITE:
-                left = _sent(line, left)
-                if not left:
-                    selector.modify(line, selectors.EVENT_READ)
-            if ready[0][1] & selectors.EVENT_READ:
-                piece = line.recv(1 << 18)
-                if not piece:
-                    return
-                yield piece
-
-
-def _sent(line: socket.socket, left: memoryview) -> memoryview:
-    """What is left of the input; nothing when nobody takes any more, who may still have something to say."""
-    try:
-        left = left[line.send(left) :] if left else left
-        if not left:
-            line.shutdown(socket.SHUT_WR)
-    except OSError:
-        return memoryview(b"")
-    return left

@@ -8,16 +8,18 @@ It runs in a session of its own: Ctrl-C in the terminal is for us, and ssh has n
 
 import contextlib
 import os
+import selectors
 import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from transfer.errors import TransferError
 
 MOST_SAID = 16 << 10
+_PIECE = 256 << 10
 _BUFFER = 4 << 20  # bytes; the system gives what it allows
 OVERDUE = "timed out"
 _ENDS_WITHIN = 5.0  # seconds that an ssh may take to end by itself after it closed its output
@@ -60,11 +62,42 @@ class SshProcess:
         self.listen()
         return self._said.decode(errors="replace")
 
-    def listen(self) -> None:
-        """Take what it said on its standard error, so that it never waits for us."""
+    def listen(self) -> bool:
+        """Take what it said on its standard error, so that it never waits for us.  False at the end of it."""
         with self._reading, contextlib.suppress(BlockingIOError):
-            while not self._errors.closed and (piece := os.read(self._errors.fileno(), MOST_SAID)):
+            while not self._errors.closed:
+                piece = os.read(self._errors.fileno(), MOST_SAID)
+                if not piece:
+                    return False
                 self._said += piece[: MOST_SAID - len(self._said)]
+        return True
+
+    def converse(self, given: bytes, timeout: float) -> Iterator[bytes]:
+        """Send `given` and end the input; what comes meanwhile and after, to its end.
+
+        Raises TimeoutError after `timeout` seconds in which nothing moved, and OSError.
+        """
+        left = memoryview(given)
+        self.line.setblocking(False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.line, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            selector.register(self._errors, selectors.EVENT_READ)
+            while ready := selector.select(timeout):
+                for key, events in ready:
+                    if key.fileobj is self._errors:
+                        if not self.listen():
+                            selector.unregister(self._errors)
+                        continue
+                    if events & selectors.EVENT_WRITE:
+                        left = _sent(self.line, left)
+                        if not left:
+                            selector.modify(self.line, selectors.EVENT_READ)
+                    if events & selectors.EVENT_READ:
+                        piece = self.line.recv(_PIECE)
+                        if not piece:
+                            return
+                        yield piece
+        raise TimeoutError
 
     def ended(self, within: float) -> bool:
         """Whether it ends by itself within so many seconds."""
@@ -155,6 +188,17 @@ class SshStream:
         # Its words are complete once it has ended.
         self._process.ended(_ENDS_WITHIN)
         return self._explain(self._process.said)
+
+
+def _sent(line: socket.socket, left: memoryview) -> memoryview:
+    """What is left of the input; nothing when nobody takes any more, who may still have something to say."""
+    try:
+        left = left[line.send(left) :] if left else left
+        if not left:
+            line.shutdown(socket.SHUT_WR)
+    except OSError:
+        return memoryview(b"")
+    return left
 
 
 def _environment() -> dict[str, str]:
