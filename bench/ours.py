@@ -81,7 +81,8 @@ class Order:
     def read(cls, path: Path) -> "Order":
         told = json.loads(path.read_text())
         source = Path(told["source"])
-        items = [_item(number, source, *file) for number, file in enumerate(told["files"])]
+        # From 1 on, as a ledger counts: the single file of a workload is not the one in 100 that is read back.
+        items = [_item(number, source, *file) for number, file in enumerate(told["files"], start=1)]
         return cls(told["kind"], told["options"], source, items)
 
 

@@ -15,7 +15,7 @@ from transfer.transports.registry import KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PLACES = ("/etc/", "/var/", "/mnt/", "/opt/alyx-transfer", "/usr/", "/dev/null", "/home/", "/rigs/")
+PLACES = ("/etc/", "/var/", "/mnt/", "/opt/alyx-transfer", "/usr/", "/dev/null", "/home/", "/rigs/", "/srv/")
 HOLDS = sorted(
     (kind for kind in CATALOGUE.values() if kind.cure in (Cure.PERSON, Cure.NOTHING)), key=lambda k: k.code
 )

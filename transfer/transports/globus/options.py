@@ -67,8 +67,8 @@ class GlobusOptions(BaseModel):
     the store, `sources` says for each lab repository where Globus sees it.  `data_access` names the mapped
     collections that ask for the data_access consent.  A task is given `task_hours`, is looked at every
     `poll_seconds`, and at most `pending` tasks wait or run at a time, `active` of them run; `batch_files`,
-    `batch_bytes` and `large_bytes` say how large a task may be.  `timeout` is for one answer of the service, in seconds; `connections` is how many
-    requests may be under way at a time.
+    `batch_bytes` and `large_bytes` say how large a task may be.  `timeout` is for one answer of the service, in
+    seconds; `connections` is how many requests may be under way at a time.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

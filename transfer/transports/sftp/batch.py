@@ -200,7 +200,7 @@ class Batch(Generic[Request, Result]):
 
     # ---- for lines ---------------------------------------------------------------------------------------
 
-    def next(self, line: Line) -> Task | None:
+    def next(self, line: Line, /) -> Task | None:
         with self._bell:
             if self._lost is not None:
                 return None
@@ -215,7 +215,7 @@ class Batch(Generic[Request, Result]):
             request = self._todo.popleft()
         return Task(self._begin(line, request), request)
 
-    def wait(self, line: Line) -> bool:
+    def wait(self, line: Line, /) -> bool:
         def news() -> bool:
             free = self._lost is None and len(line.tasks) < MOST_JOBS
             wanted = bool(self._todo) or self._checked.get(line) != self._offers
@@ -225,7 +225,7 @@ class Batch(Generic[Request, Result]):
             self._bell.wait_for(news)
             return not self._over
 
-    def ended(self, line: Line, task: Task, outcome: object) -> None:
+    def ended(self, task: Task, outcome: object) -> None:
         if task.request is None:
             return  # a share in a file: the one who offered it reports
         if isinstance(outcome, TransferError):

@@ -142,7 +142,7 @@ class LargeDownload(Large):
             yield from self._lander.finish()
         return Got(key=self._download.key, size=self._landing.size, md5=self._md5)
 
-    def take_part(self, line: Line, handle: bytes) -> Job[None]:
+    def take_part(self, line: Line, handle: bytes, /) -> Job[None]:
         spans: Iterator[Span] = iter(())
 
         def next_span() -> Span | None:

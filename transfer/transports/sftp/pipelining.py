@@ -141,15 +141,15 @@ class Task:
 class Supply(Protocol):
     """Where a line gets its tasks, and leaves what came of them."""
 
-    def next(self, line: "Line") -> Task | None:
+    def next(self, line: "Line", /) -> Task | None:
         """Something to begin, or None for now.  Whatever it raises ends the line."""
         ...
 
-    def wait(self, line: "Line") -> bool:
+    def wait(self, line: "Line", /) -> bool:
         """Until there may be something for this line, which has nothing under way; False if never again."""
         ...
 
-    def ended(self, line: "Line", task: Task, outcome: object) -> None:
+    def ended(self, task: Task, outcome: object) -> None:
         """`outcome` is the result, or the `TransferError`."""
         ...
 
@@ -262,7 +262,7 @@ class Line:
     def _end(self, task: Task, outcome: object, supply: Supply) -> None:
         task.ended = True
         self.tasks.discard(task)
-        supply.ended(self, task, outcome)
+        supply.ended(task, outcome)
 
     def _perish(self, error: ConnectionLost, supply: Supply) -> None:
         """The line is lost: every job hears it, and hears it again while it tries to clean up."""
@@ -334,16 +334,16 @@ class _List(Generic[Result]):
         self._jobs = list(enumerate(jobs))[::-1]
         self.outcomes: list[Any] = [None] * len(jobs)
 
-    def next(self, line: Line) -> Task | None:
+    def next(self, _line: Line, /) -> Task | None:
         if not self._jobs:
             return None
         index, job = self._jobs.pop()
         return Task(job, index)
 
-    def wait(self, line: Line) -> bool:
+    def wait(self, _line: Line, /) -> bool:
         return False
 
-    def ended(self, line: Line, task: Task, outcome: object) -> None:
+    def ended(self, task: Task, outcome: object) -> None:
         self.outcomes[task.request] = outcome
 
 

@@ -101,22 +101,26 @@ class Sender:
     def finish(self, opened: Opened, upload: Upload) -> Job[None]:
         """All writes were accepted: mode, time, flush, close, and a last look.  Raises `TransferError`."""
         try:
-            yield from self._settle(opened, upload)
-            stored = yield from look(opened.place)
+            stored = yield from self._settle(opened, upload)
+            if stored != upload.size:
+                # Some servers look before they have closed; this time nothing else is under way.
+                found = yield from look(opened.place)
+                stored = None if found is None else found.size
         except Refusal as refusal:
             raise (yield from self.explain(refusal, upload, written=upload.size)) from refusal
-        if stored is None or stored.size != upload.size:
-            kept = "nothing" if stored is None else f"{stored.size} of {upload.size} bytes"
+        if stored != upload.size:
+            kept = "nothing" if stored is None else f"{stored} of {upload.size} bytes"
             raise StoreRefused(f"the store kept {kept}", to=self._store.name(upload.partial))
 
-    def _settle(self, opened: Opened, upload: Upload) -> Job[None]:
-        when = upload.mtime_ns
-        both = protocol.attributes(mode=self.terms.file_mode, mtime_ns=when)
+    def _settle(self, opened: Opened, upload: Upload) -> Job[int | None]:
+        """Everything after the last write in one round trip; the size the server then sees under the name."""
+        both = protocol.attributes(mode=self.terms.file_mode, mtime_ns=upload.mtime_ns)
         set_both = yield Call(protocol.FSETSTAT, opened.field, both)
         if protocol.FSYNC in self._store.extensions:
             yield Post(protocol.EXTENDED, string(protocol.FSYNC), opened.field, patient=True)
         opened.closed = True
         yield Post(protocol.CLOSE, opened.field, patient=True)
+        looked = yield Call(protocol.STAT, string(opened.place), patient=True)
         yield DRAIN
         try:
             yield set_both
@@ -124,7 +128,13 @@ class Sender:
             if refusal.code not in (protocol.PERMISSION_DENIED, protocol.OP_UNSUPPORTED):
                 raise
             # A share without Unix modes refuses them.  Its own rules hold there, but the time must be right.
-            yield Ask(protocol.SETSTAT, string(opened.place), protocol.attributes(mtime_ns=when))
+            when = protocol.attributes(mtime_ns=upload.mtime_ns)
+            yield Ask(protocol.SETSTAT, string(opened.place), when)
+        try:
+            size: int | None = (yield looked).attributes().size
+        except Refusal:
+            return None
+        return size
 
     def explain(self, refusal: Refusal, upload: Upload, *, written: int) -> Job[TransferError]:
         needed = upload.size - written + WINDOW

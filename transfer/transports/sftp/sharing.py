@@ -41,7 +41,7 @@ class Large:
         self._sharing = 0
         self._error: TransferError | None = None
 
-    def take_part(self, line: Line, handle: bytes) -> Job[None]:
+    def take_part(self, line: Line, handle: bytes, /) -> Job[None]:
         """Move stripes until there are no more.  Raises `Refusal` or `TransferError`."""
         raise NotImplementedError
 

@@ -45,12 +45,13 @@ class Store:
     def __init__(self, root: PurePosixPath, address: str, *, extensions: frozenset[str]) -> None:
         self.extensions = extensions
         self._root = root
+        self._below = f"{root}/" if root.name else "/"
         self._address = address
 
     def place(self, path: PurePosixPath) -> bytes:
         """The absolute path on the server.  Raises `UntrustedPath` before anything is asked of the server."""
-        below = self._root if path == HERE else self._root / refuse_unsafe(path)
-        return str(below).encode("utf-8", "surrogateescape")
+        place = str(self._root) if path == HERE else f"{self._below}{refuse_unsafe(path)}"
+        return place.encode("utf-8", "surrogateescape")
 
     def name(self, path: PurePosixPath) -> str:
         """How a file of this store prints."""

@@ -74,7 +74,7 @@ class LargeUpload(Large):
             yield from self._hasher.finish()
         return self._source.digests.hex()
 
-    def take_part(self, line: Line, handle: bytes) -> Job[None]:
+    def take_part(self, _line: Line, handle: bytes, /) -> Job[None]:
         while (stripe := (yield from self._next_stripe())) is not None:
             yield from self._write(handle, stripe)
         yield DRAIN
