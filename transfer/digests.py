@@ -2,7 +2,8 @@
 
 Promises: a `Source` is a regular file, opened without following a link and without waiting for a pipe or a
 device; it is compared with itself before and after the reading, so a file that somebody writes to meanwhile
-is `SourceChanged` and never a digest.  Memory is one buffer of `BUFFER` bytes, whatever the size of the file.
+is `SourceChanged` and never a digest.  Memory is one buffer of `BUFFER` bytes, or a few for a
+large file, whatever its size.
 
 It does not decide what a digest means (see `verdicts`), and it knows no Alyx and no store.
 
@@ -15,7 +16,9 @@ import errno
 import hashlib
 import io
 import os
+import queue
 import stat
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,8 @@ from typing import Literal, Self
 from transfer.errors import SourceChanged, SourceUnreadable, SourceVanished, TransferError, UnsafeSource
 
 BUFFER = 1 << 20
+_BUFFERS = 3  # one being read or sent, one being hashed, one ready
+_WORTH_A_THREAD = 8 << 20
 
 Algorithm = Literal["md5", "sha256"]
 
@@ -107,15 +112,17 @@ class Source:
         Raises `SourceChanged` when the file is not `size` bytes long, at the start or in the end.
         """
         self.expect(size)
-        memory = memoryview(bytearray(min(at_most, size) or 1))
-        left = size
-        while left:
-            piece = memory[: self._read(memory[: min(left, len(memory))])]
-            if not piece:
-                raise _changed(self.path, f"it ended {left} bytes early")
-            self.digests.add(piece)
-            left -= len(piece)
-            yield piece
+        length = min(at_most, size) or 1
+        with _Hashing(self.digests, length, beside=size >= _WORTH_A_THREAD) as hashing:
+            left = size
+            while left:
+                memory = hashing.memory()
+                piece = memory[: self._read(memory[: min(left, length)])]
+                if not piece:
+                    raise _changed(self.path, f"it ended {left} bytes early")
+                hashing.add(piece)
+                left -= len(piece)
+                yield piece
 
     def settle(self) -> None:
         """Raise `SourceChanged` if the file is not what it was when it was opened."""
@@ -127,6 +134,54 @@ class Source:
     def _read(self, into: memoryview) -> int:
         with _naming(self.path):
             return self._file.readinto(into) or 0
+
+
+class _Hashing:
+    """Hashes pieces in their order: `beside` the reader in a thread, for a large file, or at once.
+
+    A context manager: leaving it waits for what was added.
+    """
+
+    def __init__(self, digests: Digests, length: int, *, beside: bool) -> None:
+        self._digests = digests
+        self._free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
+        for _ in range(_BUFFERS if beside else 1):
+            self._free.put(memoryview(bytearray(length)))
+        self._todo: queue.SimpleQueue[tuple[memoryview, memoryview] | None] = queue.SimpleQueue()
+        self._lent: memoryview | None = None
+        self._thread = threading.Thread(target=self._toil, name="hashing", daemon=True) if beside else None
+
+    def __enter__(self) -> Self:
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._thread is not None:
+            self._todo.put(None)
+            self._thread.join()
+
+    def memory(self) -> memoryview:
+        """A buffer that is hashed already; what was handed out before it is not used any more."""
+        if self._lent is not None and self._thread is None:
+            return self._lent
+        self._lent = self._free.get()
+        return self._lent
+
+    def add(self, piece: memoryview) -> None:
+        assert self._lent is not None
+        if self._thread is None:
+            self._digests.add(piece)
+        else:
+            self._todo.put((piece, self._lent))
+
+    def _toil(self) -> None:
+        while (found := self._todo.get()) is not None:
+            piece, memory = found
+            self._digests.add(piece)
+            self._free.put(memory)
 
 
 def digest_file(

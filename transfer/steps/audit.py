@@ -160,7 +160,11 @@ class Audit:
         except TransferError as error:
             remark = f"{what}; Alyx's announcement could not be withdrawn now, the file's item does it"
             return Audited(copy=copy, finding=Finding.DAMAGED, remark=remark, error=error)
-        then = "withdrawn; a worker or the next push sends it again" if opened else "withdrawn; a person had given it up"
+        then = (
+            "withdrawn; a worker or the next push sends it again"
+            if opened
+            else "withdrawn; a person had given it up"
+        )
         return Audited(copy=copy, finding=Finding.DAMAGED, remark=f"{what}; {then}")
 
 

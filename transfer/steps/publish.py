@@ -19,28 +19,22 @@ from transfer.steps.verify import prove
 from transfer.steps.work import Failure, StreamingWork, by_hundred, read_again, rediscover, withdraw
 from transfer.transports.base import Published, Rename
 
+_WRITTEN_AT_ONCE = 100
+
 
 def publish(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
-    """VERIFIED -> PUBLISHED, a hundred at a time."""
+    """VERIFIED -> PUBLISHED: the whole batch at once, because a store far away makes each round trip felt."""
     failures: list[Failure] = []
+    ours: list[Item] = []
     for some in by_hundred(items):
-        failures += _publish(work, some)
-    return failures
-
-
-def _publish(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
-    work.ensure()
-    same, differ, failures = read_again(work, items)
-    withdraw(work, differ)
-    failures += rediscover([fresh.item for fresh in differ], hash_moved)
-    fenced, unfenced = _fence(work, [fresh.item for fresh in same])
-    failures += unfenced
+        work.ensure()
+        same, differ, gone = read_again(work, some)
+        withdraw(work, differ)
+        failures += gone + rediscover([fresh.item for fresh in differ], hash_moved)
+        ours += [fresh.item for fresh in same]
+    fenced, unfenced = _fence(work, ours)
     _keep_old_copies(work, fenced)
-    published, refused = _rename(work, fenced)
-    failures += refused
-    with work.ledger.guarded(work.lease) as tx:
-        write_published(tx, published)
-    return failures
+    return failures + unfenced + _rename(work, fenced)
 
 
 def _fence(work: StreamingWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
@@ -80,7 +74,8 @@ def _keep_old_copies(work: StreamingWork, items: Sequence[Item]) -> None:
             )
 
 
-def _rename(work: StreamingWork, items: Sequence[Item]) -> tuple[list[Item], list[Failure]]:
+def _rename(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
+    """Rename, and write down what was renamed while the others are still on their way."""
     known = {item.id: item for item in items}
     renames = [
         Rename(key=item.id, partial=item.partial_path, final=item.store_path)
@@ -99,12 +94,22 @@ def _rename(work: StreamingWork, items: Sequence[Item]) -> tuple[list[Item], lis
             look_again.append(item)
         else:
             failures.append(Failure(item=item, error=outcome.error))
+        if len(published) >= _WRITTEN_AT_ONCE:
+            _write(work, published)
+            published = []
     for item, digest, error in prove(work, [(item, item.store_path) for item in look_again]):
         if digest is not None and digest.md5 == item.md5:
             published.append(item)
         else:
             failures.append(Failure(item=item, error=error or _other_bytes(item), back_to=Status.PLANNED))
-    return published, failures
+    _write(work, published)
+    return failures
+
+
+def _write(work: StreamingWork, published: Sequence[Item]) -> None:
+    if published:
+        with work.ledger.guarded(work.lease) as tx:
+            write_published(tx, published)
 
 
 def _ensured(work: StreamingWork, renames: Sequence[Rename]) -> Iterator[Rename]:

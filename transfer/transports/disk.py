@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -32,6 +33,9 @@ HERE = PurePosixPath(".")
 
 Observe = Callable[[str, PurePosixPath], None]
 
+_FOR_A_MOMENT = 1.0  # seconds; thousands of small files lie in few folders
+_REMEMBERED = 10_000
+
 _AWAY = {errno.ESTALE, errno.ENODEV, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT}
 
 
@@ -42,6 +46,7 @@ class Disk:
         self.root = Path(os.path.realpath(root))
         self._folder_mode = folder_mode
         self._observe = observe
+        self._confined: dict[Path, float] = {}  # folders found inside the root, and until when that counts
 
     def require(self) -> None:
         """Raises `EndpointUnreachable` if the root is not a folder."""
@@ -56,12 +61,27 @@ class Disk:
         if path == HERE:
             return self.root
         place: Path = self.root / refuse_unsafe(path)
-        reached = Path(os.path.realpath(place if follow else place.parent))
+        if follow and place.is_symlink():
+            self._confine(Path(os.path.realpath(place)), place)
+        else:
+            self._confine_folder(place.parent, place)
+        return place
+
+    def _confine_folder(self, folder: Path, place: Path) -> None:
+        """As `_confine`; a folder that was found inside is not looked at again for a moment."""
+        now = time.monotonic()
+        if self._confined.get(folder, 0.0) > now:
+            return
+        self._confine(Path(os.path.realpath(folder)), place)
+        if len(self._confined) >= _REMEMBERED:
+            self._confined.clear()
+        self._confined[folder] = now + _FOR_A_MOMENT
+
+    def _confine(self, reached: Path, place: Path) -> None:
         if not reached.is_relative_to(self.root):
             raise UntrustedPath(
                 "a link inside the store leads out of it", to=place, do="Remove the link from the store."
             )
-        return place
 
     def make_folder(self, folder: PurePosixPath) -> None:
         place = self.place(folder, follow=True)

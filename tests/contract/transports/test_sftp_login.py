@@ -223,7 +223,7 @@ def test_a_line_that_breaks_while_we_log_in_is_no_matter_for_a_person(
     """However early it breaks: a refused login or a changed key would wait for somebody, a broken line must not."""
     known_hosts = tmp_path / "known_hosts"
     seen: set[type[BaseException] | None] = set()
-    for after_bytes in itertools.count(50, 75):
+    for after_bytes in itertools.count(50, 225):
         with Interrupted(sshd, after_bytes=after_bytes) as proxy, contextlib.ExitStack() as connected:
             known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {sshd.host_key}\n")
             try:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import random
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -11,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sftp_stores import options_of
-from tiny_server import TinyServer
+from tiny_server import FULL, TinyServer
 
 from sandbox.store import SftpStore
-from transfer.errors import StoreDenied, StoreRefused
+from transfer.errors import StoreDenied, StoreFull, StoreRefused
 from transfer.transports.base import Download, Failed, Got, Published, Rename, Sent, Upload
+from transfer.transports.landing import Landing
 from transfer.transports.sftp import fetching, pipelining, protocol, sharing, stripes_out, transport
 from transfer.transports.sftp.options import SftpOptions
 from transfer.transports.sftp.transport import SftpTransport
@@ -176,6 +178,44 @@ def test_a_line_that_gets_no_handle_of_its_own_leaves_the_file_to_the_others(lab
         (sent,) = opened.put([upload(lab, 0, content)], ignore)
     assert isinstance(sent, Sent)
     assert server.files == {b"/root/folder/f0": content}
+
+
+def test_refusals_that_trickle_in_do_not_disturb_the_search_for_their_reason(lab: Path) -> None:
+    server = TinyServer(space=FULL, fails={protocol.WRITE: protocol.FAILURE}, at_once=30)
+    with over(server) as opened:
+        for size in (20_000, 200_000):
+            (failed,) = opened.put([upload(lab, 0, os.urandom(size))], ignore)
+            assert isinstance(failed, Failed)
+            assert type(failed.error) is StoreFull
+            assert server.files == {}
+
+
+def test_a_slow_disk_of_ours_is_not_read_for_far_ahead(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noting(TinyServer):
+        furthest = 0
+
+        def answer(self, kind: int, body: protocol.Fields) -> tuple[int, bytes]:
+            if kind == protocol.READ:
+                peek = protocol.Fields(body._body)
+                peek.string()
+                self.furthest = max(self.furthest, peek.u64() + peek.u32())
+            return super().answer(kind, body)
+
+    server = Noting(files={b"/root/f": os.urandom(1_000_000)})
+    at_first: list[int] = []
+    add = Landing.add
+
+    def slowly(landing: Landing, piece: bytes | memoryview) -> None:
+        if not at_first:
+            time.sleep(0.2)
+            at_first.append(server.furthest)
+        add(landing, piece)
+
+    monkeypatch.setattr(Landing, "add", slowly)
+    with over(server) as opened:
+        (got,) = opened.get([Download(key=0, path=P("f"))], ignore)
+    assert isinstance(got, Got)
+    assert at_first[0] <= 4 * STRIPE
 
 
 @pytest.mark.parametrize("size", [10, 500_000])

@@ -26,7 +26,8 @@ def attributes(size: int, mode: int) -> bytes:
 class TinyServer:
     """Files by absolute name.  It answers all that came since it was last listened to, in `order`.
 
-    `fails` says which request kinds are answered with which status; `short` is the most bytes a read gives.
+    `fails` says which request kinds are answered with which status; `short` is the most bytes a read gives,
+    and `at_once` what one listening hears.
     """
 
     files: dict[bytes, bytes] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class TinyServer:
     space: dict[str, int] = field(default_factory=lambda: {"free": 1 << 40, "names": 5, "flags": 0})
     order: Callable[[list[bytes]], list[bytes]] = lambda answers: answers
     noise: bytes = b""
+    at_once: int = 7001
     one_at_a_time: Lock = field(default_factory=Lock)
 
     def stream(self) -> "TinyStream":
@@ -123,7 +125,8 @@ class TinyStream:
             self._ready = b"".join(self._server.order(self._answers))
             self._answers = []
         # Never more than a few bytes at a time: packets come in pieces.
-        piece, self._ready = self._ready[: min(nbytes, 7001)], self._ready[min(nbytes, 7001) :]
+        most = min(nbytes, self._server.at_once)
+        piece, self._ready = self._ready[:most], self._ready[most:]
         return piece
 
     def settimeout(self, timeout: float | None, /) -> None: ...

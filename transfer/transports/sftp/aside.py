@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from transfer.transports.sftp.pipelining import Job, Park, Signal
+from transfer.transports.sftp.jobs import Job, Park, Signal
 
 Thing = TypeVar("Thing")
 

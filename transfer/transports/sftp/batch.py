@@ -21,7 +21,8 @@ from typing import Generic, Protocol, TypeVar
 from transfer.errors import ConnectionLost, TransferError
 from transfer.transports.base import Failed
 from transfer.transports.sftp.channels import Channels
-from transfer.transports.sftp.pipelining import MOST_JOBS, Job, Line, Park, Signal, Task
+from transfer.transports.sftp.jobs import Job, Park, Signal, Task
+from transfer.transports.sftp.pipelining import MOST_JOBS, Line
 from transfer.transports.sftp.protocol import Conversation
 
 AHEAD = 384

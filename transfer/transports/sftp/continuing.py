@@ -19,7 +19,8 @@ from transfer.transports.base import Sent, Upload
 from transfer.transports.sftp import protocol
 from transfer.transports.sftp.aside import Aside
 from transfer.transports.sftp.fetching import Fetcher
-from transfer.transports.sftp.pipelining import Ask, Call, Job, Line, Signal
+from transfer.transports.sftp.jobs import Ask, Call, Job, Signal
+from transfer.transports.sftp.pipelining import Line
 from transfer.transports.sftp.protocol import Refusal, string
 from transfer.transports.sftp.sending import Opened, Sender, discard
 from transfer.transports.sftp.sharing import STRIPE, Offering

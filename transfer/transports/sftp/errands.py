@@ -1,6 +1,6 @@
 """The small things: look, rename, remove, link, list.
 
-Each is a job (see `pipelining`) that gives a value or raises a `TransferError`; none keeps anything.
+Each is a job (see `jobs`) that gives a value or raises a `TransferError`; none keeps anything.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ from transfer.errors import PathTooLong, RenameDoesNotReplace, StoreDenied, Stor
 from transfer.transports.base import RemoteFile, Rename
 from transfer.transports.sftp import protocol
 from transfer.transports.sftp.folders import Folders
-from transfer.transports.sftp.pipelining import DRAIN, Ask, Job, Post
+from transfer.transports.sftp.jobs import DRAIN, Ask, Job, Post
 from transfer.transports.sftp.protocol import Attributes, Refusal, string
 from transfer.transports.sftp.store import Store, extended, look, open_to_read, stands
 

@@ -16,7 +16,8 @@ from transfer.transports.base import Download, Got, Moved
 from transfer.transports.landing import Landing
 from transfer.transports.sftp import protocol
 from transfer.transports.sftp.aside import Aside
-from transfer.transports.sftp.pipelining import WINDOW, Ask, Call, Called, Job, Line, Park, Room
+from transfer.transports.sftp.jobs import Ask, Call, Called, Job, Park, Room
+from transfer.transports.sftp.pipelining import WINDOW, Line
 from transfer.transports.sftp.protocol import Refusal, string
 from transfer.transports.sftp.sharing import STRIPE, Large, Offering
 from transfer.transports.sftp.store import Store, open_to_read

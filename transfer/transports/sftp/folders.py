@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from transfer.errors import ConnectionLost, StoreRefused, TransferError
 from transfer.transports.sftp import protocol
-from transfer.transports.sftp.pipelining import Ask, Call, Job, Park, Signal
+from transfer.transports.sftp.jobs import Ask, Call, Job, Park, Signal
 from transfer.transports.sftp.protocol import Refusal, string
 from transfer.transports.sftp.store import HERE, Store, look
 

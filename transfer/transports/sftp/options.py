@@ -13,9 +13,9 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 SSH_PORT = 22
-_NOT_IN_A_NAME = r"\s'\"`$\\;&<>|(){}"
-_HOST = rf"^[^{_NOT_IN_A_NAME}@/,\-][^{_NOT_IN_A_NAME}@/,]*$"
-_USER = r"^[^\s'\"`$;&<>|(){}\-]([^\s'\"`$;&<>|(){}]*[^\s'\"`$;&<>|(){}\\])?$"
+_NEVER = r"\s\x00-\x1f\x7f'\"`$;&<>|(){}"
+_HOST = rf"^[^{_NEVER}\\@/,\-][^{_NEVER}\\@/,]*$"
+_USER = rf"^[^{_NEVER}\\\-]([^{_NEVER}]*[^{_NEVER}\\])?$"
 
 
 class SftpOptions(BaseModel):

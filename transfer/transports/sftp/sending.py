@@ -17,7 +17,8 @@ from transfer.errors import ConnectionLost, StoreRefused, TransferError
 from transfer.transports.base import Moved, Sent, Upload
 from transfer.transports.sftp import protocol
 from transfer.transports.sftp.folders import Folders
-from transfer.transports.sftp.pipelining import DRAIN, WINDOW, Ask, Call, Job, Post, Room
+from transfer.transports.sftp.jobs import DRAIN, Ask, Call, Job, Post, Room
+from transfer.transports.sftp.pipelining import WINDOW
 from transfer.transports.sftp.protocol import Refusal, string
 from transfer.transports.sftp.store import Store, look
 

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from transfer.errors import ConnectionLost, TransferError
 from transfer.transports.sftp import protocol
-from transfer.transports.sftp.pipelining import Ask, Job, Line, Park, Signal
+from transfer.transports.sftp.jobs import Ask, Job, Park, Signal
+from transfer.transports.sftp.pipelining import Line
 from transfer.transports.sftp.protocol import Refusal, string
 
 STRIPE = 4 * (255 << 10)  # bytes: four of OpenSSH's largest writes

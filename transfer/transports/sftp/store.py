@@ -3,7 +3,7 @@
 SFTP version 3 says "failure" for a full disk, an existing name and a read-only file system alike, so
 `explain` asks the server a second time before it names the cause.
 
-What asks the server is a job: see `pipelining`.
+What asks the server is a job: see `jobs`.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from transfer.errors import (
 )
 from transfer.paths import refuse_unsafe
 from transfer.transports.sftp import protocol
-from transfer.transports.sftp.pipelining import Ask, Job
+from transfer.transports.sftp.jobs import Ask, Job
 from transfer.transports.sftp.protocol import Attributes, Fields, Refusal, string
 
 HERE = PurePosixPath(".")

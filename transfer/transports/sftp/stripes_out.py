@@ -13,7 +13,8 @@ from transfer.errors import SourceChanged, TransferError
 from transfer.transports.base import Upload
 from transfer.transports.sftp import protocol
 from transfer.transports.sftp.aside import Aside
-from transfer.transports.sftp.pipelining import DRAIN, Job, Line, Park, Room
+from transfer.transports.sftp.jobs import DRAIN, Job, Park, Room
+from transfer.transports.sftp.pipelining import Line
 from transfer.transports.sftp.protocol import Refusal
 from transfer.transports.sftp.sending import Opened, Sender, write
 from transfer.transports.sftp.sharing import STRIPE, Large, Offering

@@ -38,8 +38,9 @@ from transfer.transports.sftp.continuing import LargeSender
 from transfer.transports.sftp.fetching import Fetcher
 from transfer.transports.sftp.folders import Folders
 from transfer.transports.sftp.hashing import HashCommand, find_command, hash_files
+from transfer.transports.sftp.jobs import Job
 from transfer.transports.sftp.options import SftpOptions
-from transfer.transports.sftp.pipelining import Job, Line, run, run_one
+from transfer.transports.sftp.pipelining import Line, run, run_one
 from transfer.transports.sftp.protocol import Refusal
 from transfer.transports.sftp.sending import LARGE, Sender, Terms
 from transfer.transports.sftp.store import Store, extended

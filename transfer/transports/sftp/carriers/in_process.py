@@ -93,9 +93,9 @@ class ParamikoCarrier:
 
     def _open_channel(self, window: int) -> Channel:
         line = self._living_line()
-        with contextlib.suppress(ChannelException):
+        # Another connection has channels of its own, and one that was just lost carries nothing of this stream yet.
+        with contextlib.suppress(ChannelException, ConnectionLost):
             return self._session(line, window)
-        # It lets us in and has no more channels to give: another connection has its own.
         try:
             return self._session(self._further_line(), window)
         except ChannelException as error:
@@ -107,7 +107,8 @@ class ParamikoCarrier:
         except ChannelException:
             raise
         except BROKEN as error:
-            raise self._failed(line, "the server opens no further channel") from error
+            # Whoever neither opens nor refuses a channel is gone, although the line may not show it yet.
+            raise ConnectionLost("the connection was lost", to=self._options.address) from error
 
     def _living_line(self) -> Transport:
         with self._guard:
