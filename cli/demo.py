@@ -110,6 +110,7 @@ def _run(box: "Box", *, verbose: bool) -> "Result":
         opened.callback(ledger.engine.dispose)
         catalog = opened.enter_context(closing(wiring.catalog(settings)))
         app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
+        opened.enter_context(closing(crew.rounds.runner))
         crew.rounds.start()
         begun = ledger.moment()
         with display(box) as show, running(app, concurrency=_HANDS):

@@ -84,7 +84,7 @@ def _push(desk: Desk, wanted: "Sequence[tuple[Lab, SessionKey]]", *, as_json: bo
             rounds = wiring.rounds(desk.settings, runner)
             rounds.start()
             sessions = [ledger.saw_session(key, lab) for lab, key in wanted]
-        with progress.watch(ledger, sessions, quiet=as_json) as bar:
+        with closing(runner), progress.watch(ledger, sessions, quiet=as_json) as bar:
             runner.on_moved = bar.moved
             foreground.push(runner, sessions, watching=bar.watching)
         # Alyx learns the last event, so that a ledger restored from before this push is recognised.

@@ -43,8 +43,9 @@ def worker(
     try:
         with closing(wiring.catalog(settings)) as catalog:
             app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
-            crew.rounds.start()
-            run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
+            with closing(crew.rounds.runner):
+                crew.rounds.start()
+                run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
     finally:
         ledger.engine.dispose()
 

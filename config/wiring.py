@@ -193,9 +193,11 @@ def runner(
 ) -> "Runner":
     """The loop that advances sessions and batches.  `on_moved` sees the bytes as they move."""
     from transfer.catalog.types import KnownTypes
+    from transfer.keeping import Keeper
     from transfer.runner import Runner
 
     return Runner(
+        keeper=Keeper(partial(transport, settings)),
         ledger=ledger,
         catalog=catalog,
         labs=labs(settings),

@@ -87,6 +87,8 @@ class Rounds:
 
     def sweep(self) -> tuple[Sequence[int], Sequence[int]]:
         """Plan what is registered, close what is done; answers the sessions and batches that are due now."""
+        if self.runner.keeper:
+            self.runner.keeper.close_idle()
         self.runner.plan()
         self.ledger.close_empty_batches()
         return self.runner.due_sessions(), self.runner.due_batches()

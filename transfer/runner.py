@@ -19,6 +19,7 @@ from transfer import journey, planning
 from transfer.aftermath import Aftermath
 from transfer.catalog.base import Catalog
 from transfer.errors import LostRace, TransferError, Unexpected
+from transfer.keeping import Keeper
 from transfer.ledger import endpoints
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
@@ -49,6 +50,7 @@ class Runner:
     open_transport: Callable[[str], StreamingTransport | DelegatedTransport]
     types: Callable[[], TypeIndex]
     open_reader: Callable[[str], Readable | None] = lambda _store: None  # another road to a store's files
+    keeper: Keeper | None = None  # of connections, between one batch and the next
     limits: Limits = field(default_factory=Limits)
     limits_of: Mapping[str, Limits] = field(default_factory=dict)  # by store, where they differ
     patience: Patience = field(default_factory=Patience)
@@ -60,6 +62,11 @@ class Runner:
     on_moved: Callable[[int], None] | None = None
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # where Ctrl-C may strike
     held: list[Lease] = field(default_factory=list)  # what is worked on at this moment
+
+    def close(self) -> None:
+        """Nobody works any more: close what was kept for the next batch."""
+        if self.keeper:
+            self.keeper.close()
 
     # ---- one piece of work each
 
@@ -124,7 +131,8 @@ class Runner:
         log.info("session_visited", failures=len(failures))
 
     def _move(self, lease: Lease, batch: Batch) -> None:
-        with self._pulse(lease) as moved, self.open_transport(batch.target) as transport:
+        lent = self.keeper.lend if self.keeper else self.open_transport
+        with self._pulse(lease) as moved, lent(batch.target) as transport:
             setting: dict[str, Any] = {
                 "ledger": self.ledger,
                 "lease": lease,
