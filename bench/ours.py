@@ -7,13 +7,16 @@ come from `transfer.planning` with its usual limits.  Per batch, as the steps do
 
     look      is it there already?  (push: stat of the final names)
     put       the bytes, to partials, hashed while they are read
-    prove     one hash command at the store, after the canary, and one file in 100 read back; where the store
-              does not hash, everything is read back (verify).  In a second thread, beside the next batch's put
-    fence     list the folders for other partials, a hundred files at a time (publish)
-    rename    to the final names
 
-Prints as JSON how long each took, in seconds of the main thread; `wait` is what was waited for the proof.  Exits
-with an error if a single file is not proved and published.
+and in a second thread, beside the next batch's put, as the second hand of `push` does it:
+
+    prove     one hash command at the store, and one file in 100 read back; where the store does not hash,
+              everything is read back (verify).  The canary of the hash command is asked in the first run of a
+              case and remembered, as the ledger remembers it for a day
+    publish   list the folders for other partials, then rename to the final names
+
+Prints as JSON how long each took, in seconds of the main thread; `wait` is what was waited for the second thread.
+Exits with an error if a single file is not proved and published.
 """
 
 import json
@@ -47,7 +50,6 @@ from transfer.transports.base import (  # noqa: E402
 from transfer.transports.registry import open_transport, options_model  # noqa: E402
 
 ATTEMPT = "0badcafe"
-AT_ONCE = 100  # files that publish fences and renames together
 SAMPLE = 100  # one file in so many is read back beside a believed hash command
 
 
@@ -123,25 +125,24 @@ class Push:
         self._clock = clock
         self._believed = believed
         self.prove_seconds = 0.0
+        self.publish_seconds = 0.0
 
     def move(self, planned: Sequence[PlannedBatch]) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="prove") as second:
-            before: tuple[Sequence[Item], Future[None]] | None = None
+            before: Future[None] | None = None
             for batch in planned:
                 self._look(batch.items)
                 self._put(batch.items)
                 if before is not None:
-                    self._conclude(*before)
-                before = batch.items, second.submit(self._prove, batch.items)
+                    self._wait(before)
+                before = second.submit(self._prove_and_publish, batch.items)
             if before is not None:
-                self._conclude(*before)
+                self._wait(before)
 
     def _look(self, items: Sequence[Item]) -> None:
         with self._clock.on("look"):
-            for start in range(0, len(items), AT_ONCE):
-                paths = [item.store_path for item in items[start : start + AT_ONCE]]
-                if any(self._transport.stat(paths)):
-                    raise SystemExit("a final name exists already: the destination was not empty.")
+            if any(self._transport.stat([item.store_path for item in items])):
+                raise SystemExit("a final name exists already: the destination was not empty.")
 
     def _put(self, items: Sequence[Item]) -> None:
         wanted = {item.id: item for item in items}
@@ -182,29 +183,37 @@ class Push:
             raise SystemExit(f"{len(md5)} files were not read back.")
         self.prove_seconds += time.perf_counter() - begun
 
-    def _conclude(self, items: Sequence[Item], proof: "Future[None]") -> None:
+    def _wait(self, second: "Future[None]") -> None:
         with self._clock.on("wait"):
-            proof.result()
-        for start in range(0, len(items), AT_ONCE):
-            some = items[start : start + AT_ONCE]
-            self._fence(some)
-            renames = [Rename(key=i.id, partial=i.partial_path, final=i.store_path) for i in some]
-            with self._clock.on("rename"):
-                done = list(self._transport.publish(renames))
-            for outcome in done:
-                _require(outcome)
-            if len(done) != len(some):
-                raise SystemExit(f"{len(some) - len(done)} files were not published.")
+            second.result()
+
+    def _prove_and_publish(self, items: Sequence[Item]) -> None:
+        self._prove(items)
+        begun = time.perf_counter()
+        self._fence(items)
+        renames = [Rename(key=i.id, partial=i.partial_path, final=i.store_path) for i in items]
+        done = list(self._transport.publish(renames))
+        for outcome in done:
+            _require(outcome)
+        if len(done) != len(items):
+            raise SystemExit(f"{len(items) - len(done)} files were not published.")
+        self.publish_seconds += time.perf_counter() - begun
 
     def _fence(self, items: Sequence[Item]) -> None:
         mine = {item.uuid for item in items}
-        with self._clock.on("fence"):
-            folders = sorted({item.store_path.parent for item in items})
-            found = [parse_partial(file.path.name) for file in self._transport.list_leftovers(folders)]
-            others = [name for name in found if name and name[0] in mine and name[1] != ATTEMPT]
-            list(self._transport.remove([]))
+        folders = sorted({item.store_path.parent for item in items})
+        found = [parse_partial(file.path.name) for file in self._transport.list_leftovers(folders)]
+        others = [name for name in found if name and name[0] in mine and name[1] != ATTEMPT]
+        list(self._transport.remove([]))
         if others:
             raise SystemExit("a foreign partial stands in the destination: it was not empty.")
+
+
+def _believed(transport: StreamingTransport, remembered: Path) -> bool:
+    """Whether the store's hash command is believed: asked once and remembered, as the ledger does for a day."""
+    if not remembered.exists():
+        remembered.write_text(json.dumps(conformance.believe_remote_hash(transport, PurePosixPath())))
+    return bool(json.loads(remembered.read_text()))
 
 
 def _place(item: Item) -> PurePosixPath:
@@ -229,7 +238,7 @@ def main() -> None:
         transport = cast(StreamingTransport, opened).__enter__()
     try:
         with clock.on("canary"):
-            believed = conformance.believe_remote_hash(transport, PurePosixPath())
+            believed = _believed(transport, Path(sys.argv[1]).parents[1] / f"canary-{order.kind}.json")
         push = Push(transport, order.source, clock, believed=believed)
         push.move(batches(order.items, Limits()))
     finally:
@@ -239,6 +248,7 @@ def main() -> None:
         "proof": "hash command of the store" if believed else "read back",
         "inside_seconds": time.perf_counter() - BEGUN,
         "prove_seconds": push.prove_seconds,
+        "publish_seconds": push.publish_seconds,
         "spent": dict(clock.spent),
         "carrier": getattr(options, "carrier", None),
     }

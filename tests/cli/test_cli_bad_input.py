@@ -5,7 +5,7 @@
 
 import errno
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -207,9 +207,12 @@ def test_a_full_store(lab: Running, monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(errno.ENOSPC, "no space left", path)
 
     lab.before = full
-    monkeypatch.setattr(
-        "transfer.transports.sftp.store.Store.space", lambda *_: Space(free=0, names=9, read_only=False)
-    )
+
+    def no_room(_store: object) -> Generator[object, None, Space]:
+        yield from ()
+        return Space(free=0, names=9, read_only=False)
+
+    monkeypatch.setattr("transfer.transports.sftp.store.Store.space", no_room)
     code, kind, sentence = complaint(lab.run("push", session))
 
     assert (code, kind) == (5, "E-2006")

@@ -110,7 +110,7 @@ def test_without_a_terminal_nothing_is_asked_and_the_other_way_is_named(
 ) -> None:
     with open(os.devnull) as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
-        assert main(["--config", str(config), "globus", "login", "flatiron"]) == Exit.HELD
+        assert main(["--config", str(config), "globus", "login", "flatiron"]) == Exit.LOGIN
 
     said = capsys.readouterr().err
     assert "somebody at a terminal" in said

@@ -39,16 +39,16 @@ _SENT = 64  # sent files written down at once
 def push(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     """PLANNED -> SENT (or, adopted, -> VERIFIED).  Raises `SourceRootMissing`."""
     failures: list[Failure] = []
-    to_send: list[Item] = []
+    ours: list[Fresh] = []
     for some in by_hundred(items):
         work.ensure()
         same, differ, gone = read_again(work, some)
         withdraw(work, differ)
         failures += gone + rediscover([fresh.item for fresh in differ], hash_moved)
-        missing, unseen = _adopt(work, same)
-        to_send += missing
-        failures += unseen
-    failures += _send(work, to_send)
+        ours += same
+    work.ensure()
+    missing, unseen = _adopt(work, ours)
+    failures += unseen + _send(work, missing)
     if any(isinstance(failure.error, SourceVanished) for failure in failures):
         require_root(work.lab.root)
     return failures

@@ -61,7 +61,7 @@ class Disk:
         if path == HERE:
             return self.root
         place: Path = self.root / refuse_unsafe(path)
-        if follow and place.is_symlink():
+        if follow and _is_link(place):
             self._confine(Path(os.path.realpath(place)), place)
         else:
             self._confine_folder(place.parent, place)
@@ -157,3 +157,11 @@ class Disk:
             to=self.root,
             do="Mount the disk or correct its root in the config.",
         )
+
+
+def _is_link(place: Path) -> bool:
+    """False where nothing can stand: of a name that is too long whoever writes is told."""
+    try:
+        return place.is_symlink()
+    except OSError:
+        return False

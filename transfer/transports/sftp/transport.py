@@ -49,6 +49,7 @@ SMALL_PIECE = 32 << 10  # bytes; what every server takes in one write and gives 
 LARGE_PIECE = 255 << 10
 RENAMES_AT_ONCE = 128
 QUESTIONS_AT_ONCE = 2048
+A_FEW = 16  # files whose sizes are asked for before they are hashed
 
 Request = TypeVar("Request", bound=Keyed)
 Asked = TypeVar("Asked")
@@ -171,7 +172,9 @@ class SftpTransport:
         if command is None:
             raise StoreRefused(f"the store offers no {algorithm} command", to=self._options.address)
         asked = {self._store.place(path): path for path in paths}
-        for place, digest in self._hash(command, list(asked)):
+        # A command is silent while it reads.  Many files make small batches; a few may be very large.
+        size = sum(found.size for found in self.stat(paths) if found) if len(paths) <= A_FEW else 0
+        for place, digest in self._hash(command, list(asked), size=size):
             yield Digested(path=asked.pop(place), digest=digest)
         # What was not hashed is either not there or not readable for the command; the two are not alike.
         left = list(asked.values())
@@ -180,7 +183,9 @@ class SftpTransport:
                 raise StoreRefused("the hash command could not read a file", to=self._store.name(path))
             yield Digested(path=path, digest=None)
 
-    def _hash(self, command: HashCommand, places: Sequence[bytes]) -> Iterator[tuple[bytes, str]]:
+    def _hash(
+        self, command: HashCommand, places: Sequence[bytes], *, size: int
+    ) -> Iterator[tuple[bytes, str]]:
         with self._channels.noting():
             self._channels.require()
             yield from hash_files(
@@ -189,6 +194,7 @@ class SftpTransport:
                 places,
                 address=self._options.address,
                 timeout=self._options.hash_timeout,
+                size=size,
             )
 
     def _hash_stored(self, place: bytes) -> str | None:
@@ -197,7 +203,7 @@ class SftpTransport:
         if command is None:
             return None
         with contextlib.suppress(StoreRefused):
-            return dict(self._hash(command, [place])).get(place)
+            return dict(self._hash(command, [place], size=0)).get(place)
         return None
 
     def _command(self, algorithm: Algorithm) -> HashCommand | None:
