@@ -144,9 +144,9 @@ class Runner:
             if isinstance(transport, DelegatedTransport):
                 kept_back = self._delegate(setting, batch, transport)
             else:
-                self._learn(batch.target, transport)
                 work = StreamingWork(**setting, transport=transport)
                 kept_back = self._advance(batch, work, journey.STREAMING)
+                self._learn(batch.target, transport)
         self.ledger.went_well(lease)
         self._answered({batch.target, endpoints.ALYX} - kept_back)
 

@@ -9,7 +9,7 @@ what a lost rename may have done.  Their failures pass through, and the next cal
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 from types import TracebackType
@@ -53,7 +53,7 @@ class Reconnecting:
         self._inner: StreamingTransport | None = None
 
     def __enter__(self) -> Self:
-        self._persist(lambda transport: transport.capabilities)
+        self._persist(lambda transport: transport)
         return self
 
     def __exit__(
@@ -63,8 +63,8 @@ class Reconnecting:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the latest connection could do."""
-        return self._capabilities
+        """What the connection can do; asked of it when somebody wants to know."""
+        return self._persist(lambda transport: transport.capabilities)
 
     # ---- passed through ---------------------------------------------------------------------------------
 
@@ -138,6 +138,7 @@ class Reconnecting:
         def next_outcome(transport: StreamingTransport) -> Outcome:
             nonlocal batch, under_way
             if not under_way:
+                _close(batch)
                 batch = begin(transport, list(pending.values()))
             under_way = False
             outcome = next(batch, None)
@@ -148,10 +149,13 @@ class Reconnecting:
             under_way = True
             return outcome
 
-        while pending:
-            outcome = self._persist(next_outcome)
-            del pending[name(outcome)]
-            yield outcome
+        try:
+            while pending:
+                outcome = self._persist(next_outcome)
+                del pending[name(outcome)]
+                yield outcome
+        finally:
+            _close(batch)
 
     def _once(
         self, begin: Callable[[StreamingTransport], Iterator[Outcome | Failed]]
@@ -181,13 +185,18 @@ class Reconnecting:
         if self._inner is None:
             transport = self._open()
             self._inner = transport.__enter__()
-            self._capabilities = transport.capabilities
         return self._inner
 
     def _drop(self) -> None:
         inner, self._inner = self._inner, None
         if inner is not None:
             inner.__exit__(None, None, None)
+
+
+def _close(batch: Iterator[object]) -> None:
+    """End a batch that is not read to its end, and its threads with it: now, not when it is forgotten."""
+    if isinstance(batch, Generator):
+        batch.close()
 
 
 def _wants_fresh_connection(error: BaseException) -> bool:

@@ -45,7 +45,7 @@ class SftpOptions(BaseModel):
     password: SecretStr | None = None
     known_hosts: Path | None = None
     host_key: str | None = None
-    connections: int = Field(default=4, ge=1, le=8)
+    connections: int | None = Field(default=None, ge=1, le=8)
     connect_timeout: float = Field(default=15.0, gt=0)
     timeout: float = Field(default=60.0, gt=0)
     sync_timeout: float = Field(default=600.0, gt=0)

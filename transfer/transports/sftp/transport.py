@@ -1,7 +1,7 @@
 """The promises of `transports.base` over SFTP: several channels, hundreds of files under way on each.
 
 What the server offers is asked of it when we connect: its extensions, its limits, whether the root is there,
-whether it runs a hash command.
+and, beside the first files, whether it runs a hash command.
 
 The surprise: once the connection is lost, this transport is done, and every later call is `ConnectionLost`.
 Whoever wants another try opens a new one (see `wrappers.Reconnecting`).
@@ -9,7 +9,10 @@ Whoever wants another try opens a new one (see `wrappers.Reconnecting`).
 
 import contextlib
 import itertools
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Self, TypeVar
@@ -48,6 +51,8 @@ from transfer.transports.sftp.store import Store, extended
 SMALL_PIECE = 32 << 10  # bytes; what every server takes in one write and gives for one read
 LARGE_PIECE = 255 << 10
 RENAMES_AT_ONCE = 128
+FAR = 0.005  # seconds for a round trip
+SEVERAL = 4
 QUESTIONS_AT_ONCE = 2048
 A_FEW = 16  # files whose sizes are asked for before they are hashed
 
@@ -71,11 +76,15 @@ class SftpTransport:
             with self._channels.one() as conversation:
                 extensions = conversation.extensions
                 self._store = Store(self._options.root, self._options.address, extensions=extensions)
+                begun = time.monotonic()
                 run_one(conversation, self._store.require_root(), sync_timeout=self._options.sync_timeout)
+                self._lines = lines(self._options.connections, round_trip=time.monotonic() - begun)
                 self._read_piece, self._write_piece = run_one(
                     conversation, limits(self._store), sync_timeout=self._options.sync_timeout
                 )
-            self._command("md5")
+            pool = undo.enter_context(ThreadPoolExecutor(1, thread_name_prefix="hash-command"))
+            # Beside the first files: a command is a login of its own.
+            self._md5 = pool.submit(self._find, "md5")
             self._until_left = undo.pop_all()
         return self
 
@@ -88,11 +97,11 @@ class SftpTransport:
     def capabilities(self) -> Capabilities:
         return Capabilities(
             replaces_atomically=protocol.POSIX_RENAME in self._store.extensions,
-            remote_hash=self._commands["md5"] is not None,
+            remote_hash=self._command("md5") is not None,
             hard_links=protocol.HARDLINK in self._store.extensions,
             syncs=protocol.FSYNC in self._store.extensions,
             free_space=protocol.STATVFS in self._store.extensions,
-            connections=self._options.connections,
+            connections=self._lines,
         )
 
     # ---- batches over several channels ------------------------------------------------------------------
@@ -118,8 +127,7 @@ class SftpTransport:
         return batch.results(downloads)
 
     def _batch(self, begin: Callable[[Line, Request], Job[Result]]) -> Batch[Request, Result]:
-        options = self._options
-        return Batch(self._channels, begin, most=options.connections, sync_timeout=options.sync_timeout)
+        return Batch(self._channels, begin, most=self._lines, sync_timeout=self._options.sync_timeout)
 
     def _folders(self) -> Folders:
         return Folders(self._store, mode=self._options.folder_mode)
@@ -199,7 +207,7 @@ class SftpTransport:
 
     def _hash_stored(self, place: bytes) -> str | None:
         """The md5 of one file, by the server's command; None where that is no way to get it."""
-        command = self._commands["md5"]
+        command = self._command("md5")
         if command is None:
             return None
         with contextlib.suppress(StoreRefused):
@@ -207,11 +215,14 @@ class SftpTransport:
         return None
 
     def _command(self, algorithm: Algorithm) -> HashCommand | None:
+        if algorithm == "md5":
+            return self._md5.result()
         if algorithm not in self._commands:
-            carrier = self._channels.carrier
-            offered = find_command(carrier, algorithm) if self._options.hash_command else None
-            self._commands[algorithm] = offered
+            self._commands[algorithm] = self._find(algorithm)
         return self._commands[algorithm]
+
+    def _find(self, algorithm: Algorithm) -> HashCommand | None:
+        return find_command(self._channels.carrier, algorithm) if self._options.hash_command else None
 
     def list_leftovers(self, folders: Sequence[PurePosixPath]) -> Iterator[RemoteFile]:
         for some in _slices(folders, QUESTIONS_AT_ONCE):
@@ -241,6 +252,19 @@ class SftpTransport:
         if protocol.HARDLINK not in self._store.extensions:
             return False
         return self._run_one(errands.link(self._store, self._folders(), existing, new))
+
+
+def lines(wanted: int | None, *, round_trip: float, processors: int | None = None) -> int:
+    """How many connections share the work: as many as the config says.
+
+    Without a word from it several where the store is far, because one carries only a window per round trip; a
+    near one is kept busy by one, and more of them would only share the processors.
+    """
+    if wanted is not None:
+        return wanted
+    if round_trip >= FAR:
+        return SEVERAL
+    return min(SEVERAL, max(1, (processors or os.cpu_count() or 1) // 2))
 
 
 def limits(store: Store) -> Job[tuple[int, int]]:
