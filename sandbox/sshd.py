@@ -136,6 +136,10 @@ class Sshd:
             except ProcessLookupError:
                 continue
 
+    def sessions(self) -> list[int]:
+        """The processes that serve somebody now."""
+        return list(_descendants(self._process.pid))
+
     def _launch(self, binary: str) -> None:
         # A session of its own: Ctrl-C in the terminal is for us, and we stop it when we are ready.
         with self.log.open("wb") as log:
