@@ -65,6 +65,8 @@ def configuration(home: Path, port: int, options: Sequence[str], *, penalties: b
         "UseDNS no",
         "MaxStartups 200",
         "LogLevel INFO",
+        # The account's own start-up files are not part of the sandbox: bash reads them for each command.
+        f'SetEnv HOME="{home}"',
         "PidFile none",
         "Subsystem sftp internal-sftp",
         *(["PerSourcePenalties no"] if penalties else []),

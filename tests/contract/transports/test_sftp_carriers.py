@@ -253,7 +253,9 @@ def test_a_limit_is_learned_once(sshd: SftpStore, lab: Path, scratch: PurePosixP
     require_ssh()
     refused: list[int] = []
     with Gate(sshd.host, sshd.port, most=2) as gate:
-        options = options_of(sshd, port=gate.port, host_key=sshd.host_key, carrier="ssh", hash_command=False)
+        options = options_of(
+            sshd, port=gate.port, host_key=sshd.host_key, carrier="ssh", hash_command=False, connections=4
+        )
         with SftpTransport(options) as transport:
             for batch in range(3):
                 uploads = [upload(lab, key, scratch / f"{batch}-{key}") for key in range(300)]
@@ -319,7 +321,7 @@ def test_no_process_and_no_file_is_left(
 
 
 def test_ssh_ends_when_we_are_killed(sshd: SftpStore, needs_proc: None) -> None:
-    options = options_of(sshd, carrier="ssh")
+    options = options_of(sshd, carrier="ssh", hash_command=False)
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"

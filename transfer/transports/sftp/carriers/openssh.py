@@ -97,7 +97,6 @@ class SshCarrier:
             program.version, _answer(question(program.path, options)), _without_files(program.path)
         )
         self._running: set[SshProcess] = set()
-        self._ready: list[tuple[str, SshProcess]] = []  # commands that wait for their input
         self._guard = threading.Lock()
 
     def stream(self) -> Stream:
@@ -105,15 +104,7 @@ class SshCarrier:
         return SshStream(self._start(None), patience=patience, explain=self._explain)
 
     def run(self, command: str, given: bytes, *, timeout: float) -> Outcome:
-        ready = self._take_ready(command)
-        try:
-            outcome = self._run(ready or self._start(command), given, timeout)
-        except TransferError:
-            if ready is None:
-                raise
-            outcome = self._run(self._start(command), given, timeout)  # it was lost while it waited
-        self._make_ready(command)
-        return outcome
+        return self._run(self._start(command), given, timeout)
 
     def _run(self, process: SshProcess, given: bytes, timeout: float) -> Outcome:
         try:
@@ -125,26 +116,6 @@ class SshCarrier:
             return Outcome(out=out, err=process.said.encode(), status=process.status)
         finally:
             process.close()
-
-    def _make_ready(self, command: str) -> None:
-        """Log in for the next run of the command, which then only waits for its input."""
-        with contextlib.suppress(TransferError):
-            process = self._start(command)
-            with self._guard:
-                self._ready.append((command, process))
-
-    def _take_ready(self, command: str) -> SshProcess | None:
-        """A process that waits for the input of this command, if one is alive."""
-        with self._guard:
-            waiting, self._ready = self._ready, [one for one in self._ready if one[0] != command]
-        mine = [process for known, process in waiting if known == command]
-        for process in mine[1:]:
-            process.close()
-        if mine and not mine[0].ended(0):
-            return mine[0]
-        for process in mine[:1]:
-            process.close()
-        return None
 
     def close(self) -> None:
         with self._guard:
