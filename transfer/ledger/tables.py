@@ -112,6 +112,23 @@ endpoints = Table(
     Column("free_bytes", BigInteger),
     Column("probed_at", Instant),
     Column("credential_until", Instant),
+    Column("bandwidth", Json(none_as_null=True)),  # a person's limit, above the config's
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    _key(),
+    Column("key", String(220), nullable=False),  # code and endpoint: what makes failures one incident
+    Column("code", String(16), nullable=False),
+    Column("endpoint", String(200)),
+    Column("text", Text, nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+    Column("open", Integer),
+    UniqueConstraint("key", "open"),
 )
 
 sessions = Table(

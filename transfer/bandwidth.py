@@ -1,0 +1,1 @@
+"""How many bytes a second may leave the lab machine now: weekly timetable, person's limit, recording; pure decisions."""

@@ -1,0 +1,1 @@
+"""Whether a place may be used now and how hard: circuit breaker and concurrency, as pure decisions with their reasons."""
