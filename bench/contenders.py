@@ -111,7 +111,10 @@ def on_disk() -> list[Contender]:
 def ours(kind: str, options: dict[str, object], *, verifies: str) -> Contender:
     def steps(task: Task) -> Sequence[Step]:
         order = task.scratch / "order.json"
-        files = [(str(file.path), file.size, task.md5s[file.path]) for file in task.workload.files]
+        files = [
+            (str(file.path), file.size, task.md5s[file.path], (task.source / file.path).stat().st_mtime_ns)
+            for file in task.workload.files
+        ]
         told = {"kind": kind, "options": {**options, "root": task.remote}}
         order.write_text(json.dumps({**told, "source": str(task.source), "files": files}))
         return [Step(argv=[sys.executable, "-m", "bench.ours", str(order)])]

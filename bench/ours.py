@@ -2,7 +2,8 @@
 
     python -m bench.ours ORDER.json
 
-ORDER holds the kind of transport, its options, the source folder and each file's path, size and md5.  Batches
+ORDER holds the kind of transport, its options, the source folder and each file's path, size,
+md5 and time: what the ledger's rows hold.  Batches
 come from `transfer.planning` with its usual limits.  Per batch, as the steps do it:
 
     look      is it there already?  (push: stat of the final names)
@@ -84,11 +85,12 @@ class Order:
         told = json.loads(path.read_text())
         source = Path(told["source"])
         # From 1 on, as a ledger counts: the single file of a workload is not the one in 100 that is read back.
-        items = [_item(number, source, *file) for number, file in enumerate(told["files"], start=1)]
+        items = [_item(number, *file) for number, file in enumerate(told["files"], start=1)]
         return cls(told["kind"], told["options"], source, items)
 
 
-def _item(number: int, source: Path, path: str, size: int, md5: str) -> Item:
+def _item(number: int, path: str, size: int, md5: str, mtime_ns: int) -> Item:
+    uuid = UUID(int=number, version=4)
     item = Item(
         id=number,
         copy=number,
@@ -98,15 +100,15 @@ def _item(number: int, source: Path, path: str, size: int, md5: str) -> Item:
         target="store",
         source_path=PurePosixPath(path),
         target_path=None,
-        dataset_uuid=UUID(int=number, version=4),
-        record_uuid=UUID(int=number, version=4),
+        dataset_uuid=uuid,
+        record_uuid=uuid,
         md5=md5,
         size=size,
-        mtime_ns=(source / path).stat().st_mtime_ns,
+        mtime_ns=mtime_ns,
         status=Status.PLANNED,
         batch=None,
         attempt=ATTEMPT,
-        partial=partial_name(UUID(int=number, version=4), ATTEMPT),
+        partial=partial_name(uuid, ATTEMPT),
         tries=0,
         proof=None,
         proved_at=None,

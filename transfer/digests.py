@@ -14,10 +14,8 @@ is asked for.
 import contextlib
 import errno
 import hashlib
-import io
 import os
 import queue
-import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,21 +24,13 @@ from types import TracebackType
 from typing import Literal, Self
 
 from transfer.errors import SourceChanged, SourceUnreadable, SourceVanished, TransferError, UnsafeSource
+from transfer.opening import open_regular
 
 BUFFER = 1 << 20
 _BUFFERS = 3  # one being read or sent, one being hashed, one ready
 _WORTH_A_THREAD = 8 << 20
 
 Algorithm = Literal["md5", "sha256"]
-
-# Windows has no O_NOFOLLOW and no O_NONBLOCK, the others no O_BINARY.
-_READ = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,15 +66,19 @@ class Source:
     """An open regular file of the lab, read once from front to back.
 
     Entering opens it; raises `SourceVanished`, `SourceUnreadable` or `UnsafeSource` (link, folder, device).
+    `below` is the folder under which no link is followed; None where only the file itself must be none.
     """
 
-    def __init__(self, path: Path, algorithms: Sequence[Algorithm] = ("md5",)) -> None:
+    def __init__(
+        self, path: Path, algorithms: Sequence[Algorithm] = ("md5",), *, below: Path | None = None
+    ) -> None:
         self.path = path
+        self._below = below
         self.digests = Digests(algorithms)
 
     def __enter__(self) -> Self:
         with _naming(self.path):
-            self._file = _open_regular(self.path)
+            self._file = open_regular(self.path, below=self._below)
             self._before = os.fstat(self._file.fileno())
         return self
 
@@ -113,16 +107,27 @@ class Source:
         """
         self.expect(size)
         length = min(at_most, size) or 1
-        with _Hashing(self.digests, length, beside=size >= _WORTH_A_THREAD) as hashing:
-            left = size
-            while left:
-                memory = hashing.memory()
-                piece = memory[: self._read(memory[: min(left, length)])]
-                if not piece:
-                    raise _changed(self.path, f"it ended {left} bytes early")
-                hashing.add(piece)
-                left -= len(piece)
+        if size < _WORTH_A_THREAD:
+            memory = memoryview(bytearray(length))
+            for piece in self._filled(size, lambda: memory):
+                self.digests.add(piece)
                 yield piece
+            return
+        with _HashingBeside(self.digests, length) as hashing:
+            for piece in self._filled(size, hashing.memory):
+                hashing.add(piece)
+                yield piece
+
+    def _filled(self, size: int, memory: Callable[[], memoryview]) -> Iterator[memoryview]:
+        """`size` bytes of the file, each time as many as a read puts into what `memory` gives."""
+        left = size
+        while left:
+            into = memory()
+            piece = into[: self._read(into[: min(left, len(into))])]
+            if not piece:
+                raise _changed(self.path, f"it ended {left} bytes early")
+            left -= len(piece)
+            yield piece
 
     def settle(self) -> None:
         """Raise `SourceChanged` if the file is not what it was when it was opened."""
@@ -136,46 +141,39 @@ class Source:
             return self._file.readinto(into) or 0
 
 
-class _Hashing:
-    """Hashes pieces in their order: `beside` the reader in a thread, for a large file, or at once.
+class _HashingBeside:
+    """Hashes the pieces of a large file in their order, in a thread beside the reader.
 
     A context manager: leaving it waits for what was added.
     """
 
-    def __init__(self, digests: Digests, length: int, *, beside: bool) -> None:
+    def __init__(self, digests: Digests, length: int) -> None:
         self._digests = digests
         self._free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
-        for _ in range(_BUFFERS if beside else 1):
+        for _ in range(_BUFFERS):
             self._free.put(memoryview(bytearray(length)))
         self._todo: queue.SimpleQueue[tuple[memoryview, memoryview] | None] = queue.SimpleQueue()
         self._lent: memoryview | None = None
-        self._thread = threading.Thread(target=self._toil, name="hashing", daemon=True) if beside else None
+        self._thread = threading.Thread(target=self._toil, name="hashing", daemon=True)
 
     def __enter__(self) -> Self:
-        if self._thread is not None:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._thread is not None:
-            self._todo.put(None)
-            self._thread.join()
+        self._todo.put(None)
+        self._thread.join()
 
     def memory(self) -> memoryview:
         """A buffer that is hashed already; what was handed out before it is not used any more."""
-        if self._lent is not None and self._thread is None:
-            return self._lent
         self._lent = self._free.get()
         return self._lent
 
     def add(self, piece: memoryview) -> None:
         assert self._lent is not None
-        if self._thread is None:
-            self._digests.add(piece)
-        else:
-            self._todo.put((piece, self._lent))
+        self._todo.put((piece, self._lent))
 
     def _toil(self) -> None:
         while (found := self._todo.get()) is not None:
@@ -185,14 +183,18 @@ class _Hashing:
 
 
 def digest_file(
-    path: Path, algorithms: Sequence[Algorithm] = ("md5",), moved: Callable[[int], None] | None = None
+    path: Path,
+    algorithms: Sequence[Algorithm] = ("md5",),
+    moved: Callable[[int], None] | None = None,
+    *,
+    below: Path | None = None,
 ) -> FileDigest:
     """Hash a file of the lab; md5 is always among the digests.
 
     `moved(n)` is called for each buffer with the bytes read since the last call.  Raises `SourceVanished`,
     `SourceUnreadable`, `UnsafeSource` or `SourceChanged`.
     """
-    with Source(path, tuple(dict.fromkeys(("md5", *algorithms)))) as source:
+    with Source(path, tuple(dict.fromkeys(("md5", *algorithms))), below=below) as source:
         for piece in source.pieces(source.size):
             if moved is not None:
                 moved(len(piece))
@@ -203,16 +205,6 @@ def digest_file(
             md5=source.digests.hex("md5"),
             sha256=source.digests.get("sha256"),
         )
-
-
-def _open_regular(path: Path) -> io.FileIO:
-    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
-        raise UnsafeSource("the source is a link", to=path)
-    descriptor = os.open(path, _READ)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UnsafeSource("the source is not a regular file", to=path)
-    return io.FileIO(descriptor, "rb")
 
 
 @contextlib.contextmanager

@@ -151,7 +151,7 @@ def refuse_unsafe(path: PurePosixPath | str) -> PurePosixPath:
     elif _UNSAFE.search(text):
         reason = "has a backslash or a control character in it"
     else:
-        return PurePosixPath(path)
+        return path if isinstance(path, PurePosixPath) else PurePosixPath(path)
     raise UntrustedPath(f"a path from Alyx {reason}", to=repr(text))
 
 

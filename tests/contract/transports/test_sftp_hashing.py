@@ -76,6 +76,9 @@ class Server:
     def stream(self) -> Stream:
         raise NotImplementedError
 
+    def begin(self, command: str) -> Stream:
+        raise NotImplementedError
+
     def close(self) -> None: ...
 
 

@@ -43,6 +43,9 @@ class TinyServer:
     def stream(self) -> "TinyStream":
         return TinyStream(self)
 
+    def begin(self, command: str) -> "TinyStream":
+        raise StoreRefused("no commands here")
+
     def run(self, command: str, given: bytes, *, timeout: float) -> Outcome:
         raise StoreRefused("no commands here")
 

@@ -45,6 +45,13 @@ class Carrier(Protocol):
         """
         ...
 
+    def begin(self, command: str) -> Stream:
+        """Start a command and talk with it: the stream is its input and its output.
+
+        Raises as `stream` does; a command that cannot be run ends the stream.
+        """
+        ...
+
     def close(self) -> None:
         """End every connection, and whatever still runs for one."""
         ...

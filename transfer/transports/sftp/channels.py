@@ -115,6 +115,13 @@ class Channels:
     def stream(self) -> Stream:
         return self._owned.stream()
 
+    def begin(self, command: str) -> Stream:
+        """Raises what `Carrier.begin` raises; `StoreRefused` where the server is known to be short of room."""
+        if self._cap is not None:
+            what = "the server has no room for a command that stays"
+            raise StoreRefused(what, to=self._options.address)
+        return self._owned.begin(command)
+
     def run(self, command: str, given: bytes, *, timeout: float) -> Outcome:
         """Raises what `Carrier.run` raises; `StoreRefused` if we ourselves take all that the server allows."""
         try:

@@ -99,7 +99,7 @@ def hash_files(
     `size` bytes may take.  Raises `StoreRefused` when the command fails or says something else, `ConnectionLost`.
     """
     patience = timeout + size / SLOWEST
-    for group in _groups(places):
+    for group in groups(places, _NAMES_AT_ONCE):
         outcome = carrier.run(command.line, command.ask(group), timeout=patience)
         # xargs ends with 123 when a command it ran could not read some of the files.
         if outcome.status not in (0, 123):
@@ -130,11 +130,17 @@ def _unescape(name: bytes) -> bytes:
     return re.sub(rb"\\[\\nr]", lambda found: _ESCAPES[found[0]], name)
 
 
-def _groups(places: Sequence[bytes]) -> Iterator[list[bytes]]:
+def empty_digest(algorithm: Algorithm) -> str:
+    """The digest of no bytes."""
+    return _EMPTY[algorithm]
+
+
+def groups(places: Sequence[bytes], most: int) -> Iterator[list[bytes]]:
+    """The names in order, in groups of about `most` bytes."""
     group: list[bytes] = []
     size = 0
     for place in places:
-        if group and size + len(place) > _NAMES_AT_ONCE:
+        if group and size + len(place) > most:
             yield group
             group, size = [], 0
         group.append(place)

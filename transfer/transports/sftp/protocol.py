@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from paramiko import SSHException
-
 from transfer.errors import ConnectionLost
 
 INIT, VERSION = 1, 2
@@ -40,6 +38,7 @@ POSIX_RENAME, FSYNC, STATVFS = "posix-rename@openssh.com", "fsync@openssh.com", 
 HARDLINK, LIMITS, COPY_DATA = "hardlink@openssh.com", "limits@openssh.com", "copy-data"
 
 _HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES = 1, 2, 4, 8
+_ALL, _ALL_OF_THEM = 15, struct.Struct(">QQIII")  # what most servers send: size, owner, mode, times
 _LONGEST_ANSWER = 16 << 20
 _LOOK_UP = 0.5  # seconds
 _RECEIVED_AT_ONCE = 256 << 10
@@ -52,7 +51,7 @@ Answer = tuple[int, int, memoryview]
 
 
 class Stream(Protocol):
-    """What carries a conversation: a paramiko Channel, or anything that behaves like one."""
+    """What carries a conversation, and behaves like a socket: what goes wrong with it is an OSError."""
 
     def send(self, s: bytes | memoryview, /) -> int: ...
     def recv(self, nbytes: int, /) -> bytes: ...
@@ -115,6 +114,10 @@ class Fields:
 
     def attributes(self) -> Attributes:
         has = self.u32()
+        if has == _ALL:
+            size, _owner, mode, _atime, mtime = _ALL_OF_THEM.unpack_from(self._body, self._at)
+            self._at += _ALL_OF_THEM.size
+            return Attributes(size, mode, mtime)
         size = self.u64() if has & _HAS_SIZE else None
         if has & _HAS_OWNER:
             self.u64()
@@ -192,7 +195,7 @@ class Conversation:
         """Only where nobody is busy with it: see `interrupt`."""
         self._open = False
         # Closing says goodbye, and a dead line cannot.
-        with contextlib.suppress(OSError, EOFError, SSHException):
+        with contextlib.suppress(OSError, EOFError):
             self._stream.close()
 
     # ---- requests and answers ---------------------------------------------------------------------------
@@ -263,7 +266,7 @@ class Conversation:
                 if not sent:
                     raise EOFError("the server closed the channel")
                 rest = rest[sent:]
-        except (OSError, EOFError, SSHException) as error:
+        except (OSError, EOFError) as error:
             raise self._lost(error) from error
 
     def _packets(self) -> Iterator[memoryview]:
@@ -286,7 +289,7 @@ class Conversation:
                 yield piece[4:length]
                 piece = piece[length:]
             self._partly += piece
-        except (OSError, EOFError, SSHException) as error:
+        except (OSError, EOFError) as error:
             raise self._lost(error) from error
 
     def _wait_for(self, act: Callable[[], Part]) -> Part:

@@ -40,17 +40,19 @@ from transfer.transports.sftp.channels import Channels
 from transfer.transports.sftp.continuing import LargeSender
 from transfer.transports.sftp.fetching import Fetcher
 from transfer.transports.sftp.folders import Folders
-from transfer.transports.sftp.hashing import HashCommand, find_command, hash_files
+from transfer.transports.sftp.hashing import HashCommand, commands, find_command, hash_files
 from transfer.transports.sftp.jobs import Job
 from transfer.transports.sftp.options import SftpOptions
 from transfer.transports.sftp.pipelining import Line, run, run_one
 from transfer.transports.sftp.protocol import Refusal
 from transfer.transports.sftp.sending import LARGE, Sender, Terms
+from transfer.transports.sftp.standing import StandingCommand
 from transfer.transports.sftp.store import Store, extended
 
 SMALL_PIECE = 32 << 10  # bytes; what every server takes in one write and gives for one read
 LARGE_PIECE = 255 << 10
 RENAMES_AT_ONCE = 128
+STANDING = commands("md5")[0]  # what the standing command is made of
 FAR = 0.005  # seconds for a round trip
 SEVERAL = 4
 QUESTIONS_AT_ONCE = 2048
@@ -83,8 +85,12 @@ class SftpTransport:
                     conversation, limits(self._store), sync_timeout=self._options.sync_timeout
                 )
             pool = undo.enter_context(ThreadPoolExecutor(1, thread_name_prefix="hash-command"))
+            self._standing = StandingCommand(
+                self._channels.carrier, "md5", timeout=self._options.hash_timeout
+            )
+            undo.callback(self._standing.close)
             # Beside the first files: a command is a login of its own.
-            self._md5 = pool.submit(self._find, "md5")
+            self._md5 = pool.submit(self._find_md5)
             self._until_left = undo.pop_all()
         return self
 
@@ -196,6 +202,11 @@ class SftpTransport:
     ) -> Iterator[tuple[bytes, str]]:
         with self._channels.noting():
             self._channels.require()
+            if command is STANDING:
+                told = self._standing.ask(places, size=size)
+                if told is not None:
+                    yield from told.items()
+                    return
             yield from hash_files(
                 self._channels.carrier,
                 command,
@@ -220,6 +231,12 @@ class SftpTransport:
         if algorithm not in self._commands:
             self._commands[algorithm] = self._find(algorithm)
         return self._commands[algorithm]
+
+    def _find_md5(self) -> HashCommand | None:
+        """The command that stays, where it can; it knows the ordinary one, should it end."""
+        if self._options.hash_command and self._standing.start():
+            return STANDING
+        return self._find("md5")
 
     def _find(self, algorithm: Algorithm) -> HashCommand | None:
         return find_command(self._channels.carrier, algorithm) if self._options.hash_command else None

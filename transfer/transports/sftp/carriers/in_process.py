@@ -60,6 +60,15 @@ class ParamikoCarrier:
                 raise self._failed(channel.get_transport(), "the server offers no SFTP") from error
             return ChannelStream(channel)
 
+    def begin(self, command: str) -> Stream:
+        with self._channel(_COMMAND_WINDOW) as channel:
+            channel.settimeout(self._options.timeout)
+            try:
+                channel.exec_command(command)
+            except BROKEN as error:
+                raise self._failed(channel.get_transport(), "a remote command failed") from error
+            return ChannelStream(channel)
+
     def run(self, command: str, given: bytes, *, timeout: float) -> Outcome:
         with self._channel(_COMMAND_WINDOW) as channel, contextlib.ExitStack() as at_last:
             at_last.callback(_hang_up, channel)

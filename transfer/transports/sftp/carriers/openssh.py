@@ -103,6 +103,10 @@ class SshCarrier:
         patience = self._options.connect_timeout + LOGIN_TAKES
         return SshStream(self._start(None), patience=patience, explain=self._explain)
 
+    def begin(self, command: str) -> Stream:
+        patience = self._options.connect_timeout + LOGIN_TAKES
+        return SshStream(self._start(command), patience=patience, explain=self._explain)
+
     def run(self, command: str, given: bytes, *, timeout: float) -> Outcome:
         return self._run(self._start(command), given, timeout)
 
