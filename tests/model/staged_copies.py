@@ -2,8 +2,8 @@
 
 One dataset whose lab file is replaced and registered anew by somebody else at any moment; a mover that writes into the
 staging folder of each submission whenever it likes, also after we have lost it; workers that die, or are paused
-for ever and go on after others took over.  It is the protocol of `steps/delegate.py`, `steps/staged.py` and `steps/record.py`,
-one line for each thing that has an effect outside.
+for ever and go on after others took over.  It is the protocol of `steps/delegate.py`, `steps/staged.py` and
+`steps/record.py`, one line for each thing that has an effect outside.
 
 Contents are "A" and "B", names are `final`, `aside` and one per submission key.  A *lie* is: Alyx says that the copy
 exists, and the final name holds other bytes than those of Alyx's hash.  It is *unwatched* when no worker is at it and
@@ -293,7 +293,10 @@ class Found:
 
 
 def search(rules: Rules, *, until: str = "", most: int = 400_000) -> Found:
-    """Every state that can be reached, or as many as come before the first one that is wrong in the way of `until`.  Raises RuntimeError beyond `most` of them."""
+    """Every state that can be reached, or as many as come before the first that is wrong as `until` says.
+
+    Raises RuntimeError beyond `most` of them.
+    """
     first = begin(rules)
     came: dict[State, tuple[State, str] | None] = {first: None}
     todo = deque([first])
