@@ -1,5 +1,7 @@
 """Fixtures that any test may ask for: a fresh PostgreSQL database, an empty Redis, this machine's sshd."""
 
+import signal
+import threading
 from collections.abc import Iterator
 from itertools import count
 
@@ -8,6 +10,10 @@ import pytest
 from tests import servers
 
 _numbers = count(1)
+
+# Whoever starts the tests in the background of a shell hands down that Ctrl-C is ignored; the tests press it.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
