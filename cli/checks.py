@@ -13,6 +13,7 @@ from config import doorbell, wiring
 from transfer.errors import (
     CatalogRefused,
     RenameDoesNotReplace,
+    RigRecording,
     SourceRootMissing,
     SourceUnreadable,
     StoreDenied,
@@ -56,6 +57,33 @@ def ledger(bench: Bench, _subject: str) -> str:
     finally:
         opened.engine.dispose()
     return f"{bench.settings.ledger.shown} is ledger {uuid}, epoch {epoch}, its schema is current"
+
+
+def ledger_room(bench: Bench, _subject: str) -> str:
+    from cli.output import size
+    from transfer.ledger.engine import free_bytes
+
+    opened = wiring.ledger(bench.settings)
+    try:
+        opened.ensure_room()
+        free = free_bytes(opened.engine)
+    finally:
+        opened.engine.dispose()
+    return "a database server's affair" if free is None else f"{size(free)} are free where the ledger is"
+
+
+def ledger_rows(bench: Bench, _subject: str) -> str:
+    from transfer.ledger import sanity
+
+    opened = wiring.ledger(bench.settings)
+    try:
+        odd = sanity.find(opened)
+    finally:
+        opened.engine.dispose()
+    if odd:
+        some = "; ".join(one.sentence for one in odd[:3])
+        raise Note(f"{len(odd)} rows have no owner ({some}): a worker mends them within the hour")
+    return "every row that is not finished has a next step and a time, or a person's name on it"
 
 
 def broker(bench: Bench, _subject: str) -> str:
@@ -191,6 +219,25 @@ def lab_root(bench: Bench, subject: str) -> str:
     return f"{root} holds folders of subjects: {subjects}"
 
 
+def lab_guest(bench: Bench, subject: str) -> str:
+    """What holds at the lab machine; a flag that stands for too long keeps everything back."""
+    from cli.output import text
+    from transfer.bandwidth import sentence
+
+    opened = wiring.ledger(bench.settings)
+    try:
+        found = wiring.guest(bench.settings, opened).standing(bench.lab(subject).repository)
+    finally:
+        opened.engine.dispose()
+    seen = found.recording
+    if seen is not None and (seen.stale or seen.trouble):
+        what = seen.trouble or f"the recording flag stands since {text(seen.since)}"
+        raise RigRecording(what, to=seen.flag, do="If nothing records, remove it; nothing moves meanwhile.")
+    if seen is not None:
+        raise Note(sentence(found))
+    return sentence(found)
+
+
 # ---- the store ------------------------------------------------------------------------------------
 
 
@@ -253,6 +300,8 @@ CHECKS = (
     Check("packages", "installation", packages),
     Check("work", "installation", work),
     Check("ledger", "installation", ledger),
+    Check("ledger room", "installation", ledger_room),
+    Check("ledger rows", "installation", ledger_rows, needs=("ledger",)),
     Check("broker", "installation", broker),
     Check("alyx login", "installation", login),
     Check("alyx clock", "installation", clock, needs=("alyx login",)),
@@ -261,6 +310,7 @@ CHECKS = (
     Check("lab in alyx", "lab", lab_repositories, needs=("alyx login",)),
     Check("lab repository", "lab", lab_repository, needs=("alyx login",)),
     Check("work source", "lab", work_source, needs=("alyx login", "lab in alyx")),
+    Check("lab bandwidth", "lab", lab_guest, needs=("ledger",)),
     Check("ledger owner", "lab", ledger_owner, needs=("ledger", "alyx login", "lab repository")),
     Check("store in alyx", "store", central_repository, needs=("alyx login",)),
     Check("store connection", "store", store_reachable),

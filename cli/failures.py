@@ -25,6 +25,7 @@ from pathlib import Path
 
 from transfer import errors
 from transfer.errors import Cure, TransferError
+from transfer.secrecy import masked
 
 
 class Exit(IntEnum):
@@ -90,6 +91,11 @@ def sentence(error: TransferError) -> str:
     return f"[{error.code}] {error.sentence}"
 
 
+def with_page(error: TransferError) -> str:
+    """The sentence that ends a command, and where to read more."""
+    return f"{sentence(error)} More: {error.page()}"
+
+
 def defect_sentence(error: Exception, state: Path) -> str:
     """Write the traceback to a file below `state` (or, failing that, the temporary folder) and say where."""
     kind = type(error).__name__
@@ -101,10 +107,12 @@ def defect_sentence(error: Exception, state: Path) -> str:
 def _keep_traceback(error: Exception, folder: Path) -> Path | None:
     now = datetime.now(UTC)
     file = folder / f"defect-{now:%Y%m%dT%H%M%S.%f}-{os.getpid()}.txt"
-    text = f"{now.isoformat()}\nPython {sys.version}\n{''.join(traceback.format_exception(error))}"
+    trace = masked("".join(traceback.format_exception(error)))
+    text = f"{now.isoformat()}\nPython {sys.version}\n{trace}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A file of its own: in the temporary folder others may have put a link where we are going to write.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as out:
             out.write(text)
     except OSError:

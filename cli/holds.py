@@ -4,16 +4,18 @@ TARGET is a file, a session, a lab, an endpoint, or `batch:N`; `transfer.ledger.
 named.  All may be repeated: what stands as asked already is left alone, and the exit code is 0.
 """
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import incidents as shown_incidents
 from cli import output
 from cli.desk import at_desk
 
 if TYPE_CHECKING:
     from transfer.ledger.actions import Done
+    from transfer.ledger.incidents import Incident
     from transfer.ledger.reports import Held
 
 Target = Annotated[
@@ -34,21 +36,28 @@ def held(
     as_json: output.Json = False,
 ) -> None:
     """List everything that waits for a person, with the reason and what to do."""
-    from transfer.ledger import reports
+    from transfer.ledger import incidents, reports
 
     with at_desk(context) as desk:
         found = reports.held(desk.ledger, limit=limit)
+        open_now = incidents.current(desk.ledger)
     columns = (
         output.Column("kind", "what"),
         output.Column("name", "name"),
         output.Column("item", "item"),
         output.Column("hold", "hold"),
         output.Column("text", "why, and what to do"),
+        output.Column("page", "more"),
     )
-    output.listing(list(_rows(found)), columns, as_json=as_json, empty="Nothing is held.")
+    output.listing(list(_rows(found, open_now)), columns, as_json=as_json, empty="Nothing is held.")
 
 
-def _rows(found: "Held") -> "Iterator[dict[str, Any]]":
+def _rows(found: "Held", open_now: "Sequence[Incident]") -> "Iterator[dict[str, Any]]":
+    paused = {endpoint.name for endpoint in found.endpoints}
+    for one in open_now:
+        if one.endpoint not in paused:
+            words = shown_incidents.text(one)
+            yield _row("incident", one.endpoint, one.name, words, since=one.first_at, files=one.files)
     for endpoint in found.endpoints:
         yield _row("endpoint", endpoint.name, "paused", endpoint.pause_reason, by=endpoint.paused_by)
     for session in found.sessions:
@@ -69,6 +78,7 @@ def _row(kind: str, name: str, hold: str | None, text: str | None, **more: Any) 
         "item": None,
         "since": None,
         "by": None,
+        "page": shown_incidents.page(hold),
         **more,
     }
 

@@ -14,6 +14,7 @@ import typer
 
 from cli import (
     abandon,
+    bandwidth,
     demo,
     doctor,
     failures,
@@ -23,6 +24,7 @@ from cli import (
     output,
     pull,
     push,
+    rehearse,
     report,
     scan,
     status,
@@ -34,7 +36,24 @@ from cli.failures import Exit
 from cli.invocation import Invocation
 from transfer.errors import TransferError, Unexpected
 
-_COMMANDS = (init, doctor, push, pull, verify, scan, work, status, report, why, holds, abandon, demo, globus)
+_COMMANDS = (
+    init,
+    doctor,
+    push,
+    pull,
+    verify,
+    scan,
+    work,
+    status,
+    report,
+    why,
+    holds,
+    bandwidth,
+    abandon,
+    demo,
+    rehearse,
+    globus,
+)
 
 
 def _version(asked: bool) -> None:
@@ -98,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         output.complain("interrupted")
         return Exit.INTERRUPTED
     except TransferError as error:
-        output.complain(failures.sentence(error))
+        output.complain(failures.with_page(error))
         return failures.exit_code(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person must not see a stack trace
         from config import places

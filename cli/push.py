@@ -73,12 +73,16 @@ def _keep_quiet(settings: "Settings", *, verbose: bool) -> None:
 def _push(desk: Desk, wanted: "Sequence[tuple[Lab, SessionKey]]", *, as_json: bool) -> Exit:
     from config import wiring
     from transfer import foreground
+    from transfer.niceness import step_back
 
     ledger = desk.ledger
     labs = list({lab.name: lab for lab, _ in wanted}.values())
+    step_back(max(_niceness(desk.settings, lab.name) for lab in labs))
     with closing(wiring.catalog(desk.settings)) as catalog, foreground.CtrlC() as keys:
         runner = wiring.runner(desk.settings, ledger=ledger, catalog=catalog)
         runner.interruptible = keys.welcome
+        if runner.guest:
+            runner.guest.hurried = keys.asked
         with keys.welcome():
             foreground.try_again(ledger, labs)
             rounds = wiring.rounds(desk.settings, runner)
@@ -93,6 +97,11 @@ def _push(desk: Desk, wanted: "Sequence[tuple[Lab, SessionKey]]", *, as_json: bo
                 rounds.mirror(lab)
     ends = [_end(ledger, session) for session in sessions]
     return _say_ends(ends, foreground.kept_back(ledger, labs), as_json=as_json)
+
+
+def _niceness(settings: "Settings", lab: str) -> int:
+    told = settings.labs[lab].guest
+    return told.nice if told.nice_push else 0
 
 
 # ---- how it ended

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cli import incidents as shown_incidents
 from cli import output
 from cli.desk import Desk, at_desk
 
 if TYPE_CHECKING:
+    from transfer.ledger.incidents import Incident
     from transfer.ledger.reports import Check, Held, RouteRow, UnregistrableRow
 
 _SHOWN = 20  # lines of one kind: the page is for reading
@@ -23,7 +25,7 @@ def add(app: typer.Typer) -> None:
 
 def report(context: typer.Context, as_json: output.Json = False) -> None:
     """Show what arrived, what waits, what is held, and what to do about it."""
-    from transfer.ledger import reports
+    from transfer.ledger import incidents, reports
 
     with at_desk(context) as desk:
         ledger = desk.ledger
@@ -31,6 +33,7 @@ def report(context: typer.Context, as_json: output.Json = False) -> None:
         held = reports.held(ledger)
         unregistrable = reports.unregistrable(ledger)
         check = reports.check(ledger)
+        open_now = incidents.current(ledger)
         empty = not reports.sessions(ledger, limit=1)
     if as_json:
         output.document(
@@ -38,6 +41,7 @@ def report(context: typer.Context, as_json: output.Json = False) -> None:
                 "now": check.now,
                 "routes": [asdict(row) for row in routes],
                 "held": asdict(held),
+                "incidents": [asdict(one) for one in open_now],
                 "unregistrable": [asdict(row) for row in unregistrable],
                 "check": {**asdict(check), "fine": check.fine},
             }
@@ -45,7 +49,7 @@ def report(context: typer.Context, as_json: output.Json = False) -> None:
     elif empty and not held:
         _say_how_to_begin(desk)
     else:
-        for line in page(routes, held, unregistrable, check):
+        for line in page(routes, held, unregistrable, check, open_now):
             output.say(output.visible(line))
 
 
@@ -77,12 +81,14 @@ def page(
     held: "Held",
     unregistrable: "Sequence[UnregistrableRow]",
     check: "Check",
+    open_now: "Sequence[Incident]" = (),
 ) -> Iterator[str]:
     """The page, line by line."""
     yield f"Report of {output.text(check.now)}"
     for row in routes:
         yield from _route(row, check.now)
     yield ""
+    yield from shown_incidents.lines(open_now, check.now)
     waiting = list(_held_lines(held))
     yield f"Held for a person: {len(waiting)}" if waiting else "Nothing is held."
     yield from _first(waiting)

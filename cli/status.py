@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
-from cli.desk import at_desk
+from cli.desk import Desk, at_desk
 from cli.failures import Exit
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def status(
         if session is None:
             at_most = limit or _SESSIONS
             _show_sessions(reports.sessions(desk.ledger, held=held, limit=at_most), at_most, as_json=as_json)
+            _show_limits(desk, as_json=as_json)
+            _show_incidents(desk, as_json=as_json)
             return
         target = desk.find(session, "session")
         rows = reports.files(desk.ledger, session=target.row, held=held or None, limit=limit or _FILES)
@@ -133,6 +135,23 @@ def _show_sessions(rows: "Sequence[SessionRow]", limit: int, *, as_json: bool) -
         output.say(f"These are the newest {limit}; --limit shows more.")
 
 
+def _show_limits(desk: Desk, *, as_json: bool) -> None:
+    """The lab machines' limits, where there are any; JSON has a command of its own."""
+    from cli import bandwidth
+
+    for line in [] if as_json else bandwidth.lines(desk):
+        output.say(output.visible(line))
+
+
+def _show_incidents(desk: Desk, *, as_json: bool) -> None:
+    """One line for each cause behind many failures; `held --json` has them for programs."""
+    from cli import incidents
+    from transfer.ledger.incidents import current
+
+    for line in [] if as_json else incidents.lines(current(desk.ledger), desk.ledger.moment()):
+        output.say(output.visible(line))
+
+
 # ---- the monitor's line
 
 
@@ -158,8 +177,14 @@ def check_line(found: "Check", max_age: timedelta) -> str:
         complaints.append(f"paused: {', '.join(output.visible(name) for name in found.paused)}")
     if found.troubles:
         complaints.append(f"{found.troubles} files cannot be moved")
+    if found.incidents:
+        complaints.append(f"incident: {', '.join(output.visible(name) for name in found.incidents)}")
     if found.stuck:
         complaints.append(f"{found.stuck} files or sessions are due and no worker takes them")
+    if found.rows_without_owner:
+        complaints.append(f"{found.rows_without_owner} rows of the ledger have no owner")
+    if found.disk_full:
+        complaints.append(output.visible(found.disk_full).rstrip("."))
     if complaints:
         return f"PROBLEM: {'; '.join(complaints)}. Look with: alyx-transfer report"
     if found.oldest_unsent is None:

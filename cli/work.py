@@ -32,6 +32,7 @@ def worker(
 ) -> None:
     """Work until stopped: find sessions, register, push, verify, publish, record."""
     from config import logs, wiring
+    from transfer.niceness import step_back
     from workers.assembly import worker_app
     from workers.service import run_worker
 
@@ -45,6 +46,7 @@ def worker(
             app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
             with closing(crew.rounds.runner):
                 crew.rounds.start()
+                step_back(wiring.niceness(settings))  # before the threads: they and their ssh inherit it
                 run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
     finally:
         ledger.engine.dispose()

@@ -1,8 +1,9 @@
 """One stream of log records, our own and other libraries', as text for people or JSON for machines.
 
 An event is a constant in the past tense (`file_sent`), everything else is a field.  Before a record is
-written, the values of fields that are named like a secret, and the passwords inside addresses, become
-`***`.  Records go to standard error: standard output belongs to what a command was asked for.
+written, the values of fields that are named like a secret, the passwords inside addresses, and every secret
+that this process has read (see `transfer.secrecy`), become `***`.  Records go to standard error: standard output
+belongs to what a command was asked for.
 """
 
 import logging
@@ -15,6 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from config.sections import Logs
+from transfer.secrecy import masked
 
 _SECRET_NAME = re.compile(r"passw|secret|token|authorization|cookie|api_?key|private_key|credential", re.I)
 _IN_ADDRESS = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
@@ -97,12 +99,15 @@ def _shared() -> list[Processor]:
     ]
 
 
+def mask_line(_logger: WrappedLogger, _method: str, line: Any) -> Any:
+    """Replace every known secret in a rendered line by `***`: the objects in it are texts only now."""
+    return masked(line) if isinstance(line, str) else line
+
+
 def _last(as_json: bool, out: TextIO) -> list[Processor]:
     if as_json:
-        return [structlog.processors.format_exc_info, mask, structlog.processors.JSONRenderer(default=str)]
-    plain = structlog.dev.plain_traceback
-    return [
-        structlog.processors.format_exc_info,
-        mask,
-        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain),
-    ]
+        render: Processor = structlog.processors.JSONRenderer(default=str)
+    else:
+        plain = structlog.dev.plain_traceback
+        render = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
+    return [structlog.processors.format_exc_info, mask, render, mask_line]

@@ -76,7 +76,7 @@ def explained(
 def _sentence(found: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     kind = found["type"]
     cause = found.get("ctx", {}).get("error")
-    key = str(found["loc"][0]) if found["loc"] else ""
+    model, key = _innermost(model, [str(part) for part in found["loc"]])
     shown = "" if _is_secret(model, key) else f", not {found['input']!r}"
     if isinstance(cause, Wrong):
         return cause.what, cause.do
@@ -93,6 +93,15 @@ def _sentence(found: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
         case _:
             said = found["msg"].removeprefix("Input should be ").rstrip(".")
             return f"must be {said}{shown}", _REMEDIES.get(kind.split("_")[0], _LOOK_UP)
+
+
+def _innermost(model: type[BaseModel], place: Sequence[str]) -> tuple[type[BaseModel], str]:
+    """The table within a table that a place lies in, and the key there."""
+    field = model.model_fields.get(place[0]) if len(place) > 1 else None
+    inner = field.annotation if field else None
+    if isinstance(inner, type) and issubclass(inner, BaseModel):
+        return _innermost(inner, place[1:])
+    return model, place[0] if place else ""
 
 
 def _choices(model: type[BaseModel], key: str) -> tuple[Any, ...]:

@@ -3,18 +3,28 @@
 A secret comes from the environment or from a file that only its owner can read.  It is a `SecretStr`
 from the moment it is read, so printing or logging it shows asterisks.  Keys and passwords of a store
 belong to its transport's own options and are read there.
+
+Every secret of a config is remembered by `transfer.secrecy` as soon as it is read: where a mistake brings it into
+a message all the same, the message shows `***`.
 """
 
 import json
 import os
+import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from config.problems import Wrong
 from transfer.errors import CatalogLoginRefused
+from transfer.secrecy import remember
+
+# In the parts of an address (`//user:password@host`) and in its query (`?password=...`), as databases take it.
+_PASSWORDS = re.compile(r"(?<=://)[^/?#@\s]*?:(?P<a>[^/?#\s]+)@|(?<=[?&]password=)(?P<b>[^&#\s]+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +64,7 @@ def read_password(path: Path, *, user: str) -> Credential:
     lines = _text(path).splitlines()
     if not lines or not lines[0]:
         raise CatalogLoginRefused("the password file has no first line", to=path)
+    remember(lines[0])
     return Credential(user=user, password=SecretStr(lines[0]))
 
 
@@ -70,7 +81,26 @@ def read_token(path: Path, *, user: str) -> Credential:
             to=path,
             do="Log in once with ONE as this user, or correct alyx.user or alyx.token_file.",
         )
+    remember(token)
     return Credential(user=user, token=SecretStr(token))
+
+
+def remember_secrets(value: object) -> None:
+    """Remember every secret inside a section, however deep: passwords, and those in addresses."""
+    match value:
+        case SecretStr():
+            remember(value.get_secret_value())
+        case str():
+            for found in _PASSWORDS.finditer(value):
+                password = found["a"] or found["b"]
+                remember(password)
+                remember(unquote(password))
+        case BaseModel():
+            for name in type(value).model_fields:
+                remember_secrets(getattr(value, name))
+        case Mapping():
+            for inner in value.values():
+                remember_secrets(inner)
 
 
 def _token_of(text: str, user: str) -> str | None:

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from config import places
+from config.guest import Guest
 from config.problems import Wrong
 from config.secrets import check_private
 from transfer.planning import Limits
@@ -120,6 +121,7 @@ class Ledger(Section):
     url: Annotated[str, AfterValidator(_database), Field(repr=False)] = Field(
         default_factory=lambda: f"sqlite:///{places.ledger_file()}"
     )
+    min_free: Annotated[ByteSize, Field(ge=0)] = ByteSize(200 * 1000**2)
 
     @property
     def shown(self) -> str:
@@ -225,6 +227,7 @@ class Lab(Section):
     complete: Literal["flag", "quiet"] = "flag"
     flag: Annotated[str, AfterValidator(_one_name)] = "raw_session.flag"
     quiet_minutes: Annotated[float, Field(ge=0)] = 10
+    guest: Guest = Field(default_factory=Guest)
 
 
 class Store(Section):

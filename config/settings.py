@@ -23,7 +23,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from config import places
 from config.agreement import disagreements
 from config.problems import Problem, Wrong, did_you_mean, explained
-from config.secrets import check_mode
+from config.secrets import check_mode, remember_secrets
 from config.sections import Alyx, Broker, Journey, Lab, Ledger, Logs, Schedule, Section, Settings, Store, Web
 from transfer.errors import ConfigProblems
 from transfer.transports.registry import KINDS, options_model
@@ -142,7 +142,9 @@ class _Reading:
         if self.problems:
             return None
         found: dict[str, Any] = {**sections, "labs": known_labs, "stores": known_stores}
-        return Settings.model_construct(origin=file, **found)
+        made = Settings.model_construct(origin=file, **found)
+        remember_secrets(made)
+        return made
 
     def _table(self, place: Place) -> Tree:
         here: Any = self.tree

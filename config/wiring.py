@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from transfer.catalog.base import Catalog
+    from transfer.guest import Guest
     from transfer.ledger import Ledger
     from transfer.model import Lab
     from transfer.planning import Limits
@@ -159,7 +160,7 @@ def ledger(settings: Settings) -> "Ledger":
     """The ledger, made or migrated if need be."""
     from transfer.ledger import open_ledger
 
-    return open_ledger(settings.ledger.url)
+    return open_ledger(settings.ledger.url, room=int(settings.ledger.min_free))
 
 
 def lab(settings: Settings, name: str) -> "Lab":
@@ -182,6 +183,29 @@ def lab(settings: Settings, name: str) -> "Lab":
 def labs(settings: Settings) -> "list[Lab]":
     """Every lab of the config."""
     return [lab(settings, name) for name in settings.labs]
+
+
+def guest(settings: Settings, ledger: "Ledger") -> "Guest":
+    """The manners of this process on the labs' machines."""
+    from transfer.bandwidth import Plan
+    from transfer.guest import Guest, Manners
+    from transfer.recording import Flag
+
+    def manners(name: str) -> Manners:
+        lab, told = settings.labs[name], settings.labs[name].guest
+        stale = timedelta(hours=told.recording_stale_hours)
+        return Manners(
+            plan=Plan(timetable=told.timetable, while_recording=told.recording_rate),
+            flag=Flag(root=lab.root, pattern=told.recording, stale_after=stale) if told.recording else None,
+            processes=told.processes,
+        )
+
+    return Guest(ledger, {lab.repository: manners(name) for name, lab in settings.labs.items()})
+
+
+def niceness(settings: Settings) -> int:
+    """How far this process steps back: a process has one niceness, so that the politest of its labs' holds."""
+    return max((lab.guest.nice for lab in settings.labs.values()), default=0)
 
 
 def runner(
@@ -210,6 +234,7 @@ def runner(
         patience=settings.journey.patience,
         lease_seconds=settings.journey.lease_seconds,
         on_moved=on_moved,
+        guest=guest(settings, ledger),
     )
 
 

@@ -17,6 +17,7 @@ from sandbox.box import STORE, Box
 
 _PIECE = 1024 * 1024
 _LEFTOVER = re.compile(r"\.[0-9a-f-]{36}\.[0-9a-f]{8}\.part")
+_KEPT = re.compile(r"\.[0-9a-f-]{36}\.([0-9a-f]{32})\.old")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Inspection:
     leftovers: int
     """Partials at the store that no file's final name is: what an interrupted run leaves."""
     differences: tuple[str, ...]
+    kept: int = 0
+    """Superseded copies that stand under the name of their md5, and hold its bytes."""
 
 
 def inspect(box: Box) -> Inspection:
@@ -53,10 +56,17 @@ def inspect(box: Box) -> Inspection:
     identical = len(lab) - len(wrong)
     wrong += [f"{path}: Alyx has a record of it, but it is no registrable file" for path in sorted(records)]
     others = sorted(_stored(box.store_root) - expected)
+    kept = [path for path in others if _is_kept(box.store_root / path)]
+    others = [path for path in others if path not in kept]
     leftovers = [path for path in others if _LEFTOVER.fullmatch(path.name)]
     wrong += [f"{path}: stands at the store, and should not" for path in others if path not in leftovers]
     size = sum((box.lab_root / path).stat().st_size for path in lab)
-    return Inspection(len(lab), size, identical, len(leftovers), tuple(wrong))
+    return Inspection(len(lab), size, identical, len(leftovers), tuple(wrong), len(kept))
+
+
+def _is_kept(place: Path) -> bool:
+    named = _KEPT.fullmatch(place.name)
+    return named is not None and place.is_file() and _compared(place, place)[1] == named[1]
 
 
 def _registrable(box: Box) -> list[PurePosixPath]:

@@ -5,27 +5,33 @@ until it may have recovered, or pauses it when only a person can help.  Nothing 
 central record was read and, if it announces what is not proved, withdrawn.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
-from transfer import journey
+from transfer import journey, pacing
 from transfer.catalog.base import Catalog
 from transfer.errors import Cure, SourceChanged, TransferError
-from transfer.ledger import endpoints
+from transfer.ledger import endpoints, incidents
 from transfer.ledger.guarded import Move
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
 from transfer.model import Item, Lab
-from transfer.retries import Hold, Patience, TryAgain, decide
+from transfer.pacing import Breaker
+from transfer.retries import Hold, Patience, TryAgain, decide, wait_before, wait_of_incident
 from transfer.status import Status
-from transfer.steps import coexistence
+from transfer.steps import coexistence, late
 from transfer.steps.work import Failure, Work, by_hundred, central_record
 from transfer.verdicts import Comparison, compare
 
 log = structlog.get_logger()
+
+_BEHIND_THE_FIRST = timedelta(
+    minutes=15
+)  # an incident's other files wait so much longer than its first, at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,7 @@ class Aftermath:
         if not failures:
             return set()
         failures = self._move_back(work, failures)
+        failures, places = self._together(work, failures)
         again: list[tuple[Failure, datetime]] = []
         held: list[tuple[Failure, str]] = []
         now = self.ledger.moment()
@@ -52,7 +59,7 @@ class Aftermath:
                     again.append((failure, at))
                 case Hold(because):
                     held.append((failure, because))
-        self._hold(work, held)
+        self._hold(work, late.still_failed(work, held))
         with self.ledger.guarded(work.lease) as tx:
             for failure, at in again:
                 tx.postpone([(failure.item, failure.error)], at=at, burn=failure.burn)
@@ -60,12 +67,55 @@ class Aftermath:
             self.ledger.make_due(session)
         reaching = {f.error.code: f.error for f in failures if journey.consequence(f.error).endpoint}
         names = [self._keep_back(work.lab, error) for error in reaching.values()]
-        kept_back = {name for name in names if name is not None}
+        kept_back = {name for name in names if name is not None} | places
         for failure in failures:
             log.warning(
                 "file_failed", item=failure.item.id, code=failure.error.code, because=failure.error.sentence
             )
         return kept_back
+
+    def _together(self, work: Work, failures: Sequence[Failure]) -> tuple[list[Failure], set[str]]:
+        """Let what fails alike wait together; answers the other failures, and the endpoints where that happened."""
+        kinds: dict[str, list[Failure]] = defaultdict(list)
+        for failure in failures:
+            kinds[failure.error.code].append(failure)
+        places = set()
+        for code, alike in kinds.items():
+            place = journey.endpoint_of(alike[0].error, work.lab)
+            if place is None:
+                continue
+            known = incidents.is_open(self.ledger, code, place)
+            if pacing.is_systematic(alike[0].error, files=len(alike), known=known):
+                self._wait_together(work, place, alike)
+                places.add(place)
+                failures = [failure for failure in failures if failure.error.code != code]
+        return list(failures), places
+
+    def _wait_together(self, work: Work, place: str, alike: Sequence[Failure]) -> None:
+        """One incident: no try is spent, the smallest file goes first, and all the others after it."""
+        error = alike[0].error
+        first = alike[pacing.goes_first([failure.item.size for failure in alike])]
+        incident = incidents.note(self.ledger, error, place)
+        lasted = self.ledger.moment() - incident.first_at
+        wait = wait_of_incident(lasted, self.patience, chance=self.chance())
+        at = self.ledger.moment() + wait
+        later = at + max(wait, _BEHIND_THE_FIRST)
+        with self.ledger.guarded(work.lease) as tx:
+            tx.postpone([(first.item, first.error)], at=at, burn=0)
+            rest = [(failure.item, failure.error) for failure in alike if failure is not first]
+            tx.postpone(rest, at=later, burn=0)
+        incidents.let_wait(self.ledger, incident, until=later, but=[first.item.id])
+        incident = incidents.note(self.ledger, error, place)
+        if place == work.lab.store and len(alike) >= pacing.ENOUGH:
+            endpoints.failed(self.ledger, place, error, retry_at=self._soon())
+        log.warning(
+            "files_fail_alike",
+            endpoint=place,
+            code=error.code,
+            files=incident.files,
+            failed=len(alike),
+            because=error.sentence,
+        )
 
     def _decide_file(self, failure: Failure, now: datetime) -> TryAgain | Hold:
         """As for any failure, with two exceptions: what is discovered again is decided then, by its hashes, and
@@ -109,12 +159,13 @@ class Aftermath:
             try:
                 settle_central(work, items)
             except TransferError as error:
-                if error.cure is Cure.PERSON:
+                if error.cure is Cure.PERSON and not journey.is_alyx_away(error, work.lab):
                     raise
-                at = self._decide(error, 1)
-                assert isinstance(at, TryAgain)
+                self.keep_back(work.lab, error)
+                again = self._decide(error, 1)
+                at = again.at if isinstance(again, TryAgain) else self._soon()
                 with self.ledger.guarded(work.lease) as tx:
-                    tx.postpone([(item, error) for item in items], at=at.at, burn=0)
+                    tx.postpone([(item, error) for item in items], at=at, burn=0)
                 continue
             with self.ledger.guarded(work.lease) as tx:
                 for failure, because in some:
@@ -145,19 +196,36 @@ class Aftermath:
             due = self.ledger.due_items(int(lease.subject))
             self._hold(work, [(Failure(item=item, error=error), decision.because) for item in due])
 
+    def keep_back(self, lab: Lab, error: TransferError) -> set[str]:
+        """A step could not be done although others can: keep back the endpoint it failed at; answers its name."""
+        log.warning("step_put_off", code=error.code, because=error.sentence)
+        name = self._keep_back(lab, error) if journey.consequence(error).endpoint else None
+        return {name} if name else set()
+
+    def _soon(self) -> datetime:
+        return self.ledger.moment() + self.patience.first_wait
+
     def _keep_back(self, lab: Lab, error: TransferError) -> str | None:
         """Keep the failed endpoint's work back until it may have recovered, or until a person resumes it."""
         name = journey.endpoint_of(error, lab)
-        if name is None:
-            return None
+        if name is not None:
+            self.endpoint_failed(name, error)
+        return name
+
+    def endpoint_failed(self, name: str, error: TransferError) -> None:
+        """Pause the endpoint, or keep it back; several that ran into one failure at once count once."""
+        incidents.note(self.ledger, error, name)
         if journey.consequence(error).pause:
             endpoints.pause(self.ledger, name, by=endpoints.PROGRAM, reason=error.sentence, code=error.code)
-            return name
+            return
         state = endpoints.state(self.ledger, name)
-        decision = self._decide(error, (state.failures if state else 0) + 1)
-        assert isinstance(decision, TryAgain), "a failure of an endpoint that time cures is never given up"
-        endpoints.failed(self.ledger, name, error, retry_at=decision.at)
-        return name
+        now = self.ledger.moment()
+        counted = state is not None and state.breaker is Breaker.OPEN and error.after is None
+        if counted and state is not None and state.retry_at is not None and state.retry_at > now:
+            return
+        failures = state.failures if state else 0
+        wait = wait_before(failures + 2, self.patience, chance=self.chance(), asked=error.after)
+        endpoints.failed(self.ledger, name, error, retry_at=now + wait)
 
     def _lab_of(self, lease: Lease) -> Lab:
         source = self.ledger.source_of(lease)

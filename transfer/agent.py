@@ -69,6 +69,7 @@ def mirror(ledger: Ledger, catalog: Catalog, lab: Lab, *, version: str) -> str:
         lab.repository,
         status="Started",
         arguments={
+            "repository": lab.repository,  # Alyx takes no two rows of one name with equal arguments
             "ledger": str(uuid),
             "epoch": epoch,
             "event": event,
@@ -122,7 +123,13 @@ def take_over(ledger: Ledger, catalog: Catalog, lab: Lab, *, version: str) -> No
         NAME,
         lab.repository,
         status="Started",
-        arguments={"ledger": str(uuid), "epoch": epoch, "event": ledger.last_event(), "version": version},
+        arguments={
+            "repository": lab.repository,
+            "ledger": str(uuid),
+            "epoch": epoch,
+            "event": ledger.last_event(),
+            "version": version,
+        },
         log="taken over by recover",
     )
 

@@ -203,6 +203,10 @@ class CtrlC:
         if self._asked and kind is None:
             raise KeyboardInterrupt
 
+    def asked(self) -> bool:
+        """Whether it came; from any thread."""
+        return self._asked
+
     @contextmanager
     def welcome(self) -> Iterator[None]:
         """Here it may come: whoever opens this gives back what it holds."""

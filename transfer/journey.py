@@ -4,15 +4,17 @@
 
 A session is one piece of work for discover and register.  From then on its items travel in batches, and
 the fact an item stands at says which step it needs.  The furthest items of a batch go first: what is
-published is announced before anything new is sent.  Where a mover carries the bytes (Globus), push is asking it and
+published is announced before anything new is sent.  While Alyx is away the furthest go first among those whose step
+does not need it (`WITHOUT_ALYX`): bytes move and are verified, publish and record wait.  Where a mover carries the bytes (Globus), push is asking it and
 looking, one look at a time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from transfer.errors import Cure, Reach, TransferError
+from transfer.ledger.due import WITHOUT_ALYX
 from transfer.ledger.endpoints import ALYX
 from transfer.model import Item, Lab
 from transfer.status import JOURNEY, Status
@@ -42,13 +44,25 @@ DELEGATED: Mapping[Status, Step[DelegatedWork]] = {
 
 
 def next_step(
-    steps: Mapping[Status, Step[Setting]], items: Sequence[Item]
+    steps: Mapping[Status, Step[Setting]], items: Sequence[Item], *, may: Collection[Status] = JOURNEY
 ) -> tuple[Step[Setting], list[Item]] | None:
-    """The step for the furthest of a batch's due items, and the items it is for; None when nothing is due."""
+    """The step for the furthest of a batch's due items, and the items it is for; None when nothing is due.
+
+    `may` are the facts whose next step can be taken now: see `without_alyx`.
+    """
+    items = [item for item in items if item.status in may]
     if not items:
         return None
     furthest = max((item.status for item in items), key=JOURNEY.index)
     return steps[furthest], [item for item in items if item.status is furthest]
+
+
+def without_alyx(lab: Lab) -> Collection[Status]:
+    """The facts from which this lab's items go on while Alyx is away.
+
+    Where another tool moves files too, sending waits as well: the lock that keeps it away stands in Alyx.
+    """
+    return WITHOUT_ALYX - {Status.PLANNED} if lab.incumbent else WITHOUT_ALYX
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,11 @@ def consequence(error: TransferError) -> Consequence:
     """How far a failure of a whole step reaches."""
     whole = error.reach is Reach.ENDPOINT
     return Consequence(endpoint=whole, pause=whole and error.cure in (Cure.PERSON, Cure.NOTHING))
+
+
+def is_alyx_away(error: TransferError, lab: Lab) -> bool:
+    """Whether nothing that needs Alyx can be done now, while other work may go on."""
+    return consequence(error).endpoint and endpoint_of(error, lab) == ALYX
 
 
 def endpoint_of(error: TransferError, lab: Lab) -> str | None:

@@ -63,3 +63,9 @@ def wait_before(
     seconds = min(patience.first_wait.total_seconds() * 2**doublings, patience.longest_wait.total_seconds())
     wait = timedelta(seconds=seconds * (1 + patience.jitter * chance))
     return max(wait, asked) if asked else wait
+
+
+def wait_of_incident(lasted: timedelta, patience: Patience, *, chance: float) -> timedelta:
+    """How long an incident's files wait: as long again as it has lasted, bounded, with jitter."""
+    seconds = min(max(lasted, patience.first_wait), patience.longest_wait).total_seconds()
+    return timedelta(seconds=seconds * (1 + patience.jitter * chance))

@@ -1,4 +1,4 @@
-"""The regular rounds: scan, sweep, reconcile, tidy, prove, mirror.
+"""The regular rounds: scan, sweep, reconcile, tidy, prove, sanity, mirror.
 
 Each is guarded by a row of `jobs`, so that two beats, or a beat and a person, do not walk the same round at
 once, and one that was missed is made up once.
@@ -6,7 +6,7 @@ once, and one that was missed is made up once.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,7 @@ import structlog
 
 from transfer import agent
 from transfer.errors import LostRace, TransferError
-from transfer.ledger import audits, endpoints
+from transfer.ledger import audits, endpoints, incidents, sanity
 from transfer.ledger.jobs import claim_job, job_ran
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
@@ -23,6 +23,7 @@ from transfer.model import Lab
 from transfer.pulse import Pulse
 from transfer.runner import Runner
 from transfer.steps.audit import Audit, Audited, Finding
+from transfer.steps.probe import Looks, probe
 from transfer.steps.reconcile import reconcile
 from transfer.steps.reprove import reprove
 from transfer.steps.scan import scan
@@ -69,10 +70,13 @@ class Rounds:
 
         Raises `ForeignLedger`, `RestoredLedger`, and what the catalogue raises.
         """
-        names = [endpoints.ALYX, *(lab.repository for lab in self.runner.labs), *self.runner.transports]
-        endpoints.ensure(self.ledger, names)
+        endpoints.ensure(self.ledger, self._endpoints)
         for lab in self.runner.labs:
             agent.mirror(self.ledger, self.runner.catalog, lab, version=self.version)
+
+    @property
+    def _endpoints(self) -> list[str]:
+        return [endpoints.ALYX, *(lab.repository for lab in self.runner.labs), *self.runner.transports]
 
     def scan(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
         """Look for sessions that need a visit."""
@@ -86,12 +90,28 @@ class Rounds:
         return self._job(f"scan {lab.name}", every, run)
 
     def sweep(self) -> tuple[Sequence[int], Sequence[int]]:
-        """Plan what is registered, close what is done; answers the sessions and batches that are due now."""
+        """Plan what is registered, close what is done; answers the sessions and batches that are due now.
+
+        Where an endpoint failed and its time has come, a look goes first, so that no batch runs into it.
+        """
         if self.runner.keeper:
             self.runner.keeper.close_idle()
+        self.probe()
         self.runner.plan()
         self.ledger.close_empty_batches()
         return self.runner.due_sessions(), self.runner.due_batches()
+
+    def probe(self) -> Mapping[str, TransferError | None]:
+        """Look whether what failed is well again; answers what was found, None where it is."""
+        looks = Looks(
+            ledger=self.ledger,
+            catalog=self.runner.catalog,
+            labs=self.runner.labs,
+            open_transport=self.runner.open_transport,
+            failed=self.runner.aftermath.endpoint_failed,
+        )
+        incidents.look_at_all(self.ledger)
+        return probe(looks, self._endpoints)
 
     def reconcile(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
         """Compare Alyx with what was proved (everything once a week), and prove again what a store could not flush."""
@@ -157,6 +177,17 @@ class Rounds:
             return _told(list(audit.run(copies)))
 
         return self._job(f"prove {store}", every, run)
+
+    def sanity(self, *, every: timedelta = _ALWAYS) -> str | None:
+        """Find rows of the ledger that nobody would ever look at again, and give each its next step or a person."""
+
+        def run() -> str:
+            mended = sanity.mend(self.ledger)
+            for one in mended:
+                log.warning("row_mended", row=f"{one.subject} {one.id}", because=one.says, done=one.done)
+            return f"rows without an owner: {len(mended)}"
+
+        return self._job("sanity", every, run)
 
     def mirror(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
         """Tell Alyx that we live and what waits."""

@@ -7,8 +7,8 @@ here in place; a failure becomes a `not_before`, an endpoint's pause or a hold, 
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,10 +17,13 @@ import structlog
 
 from transfer import journey, planning
 from transfer.aftermath import Aftermath
+from transfer.bandwidth import GivenBack
 from transfer.catalog.base import Catalog
 from transfer.errors import LostRace, TransferError, Unexpected
+from transfer.guest import Guest
 from transfer.keeping import Keeper
-from transfer.ledger import endpoints
+from transfer.ledger import bandwidth, endpoints
+from transfer.ledger.due import WITHOUT_ALYX
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
 from transfer.model import Batch, Lab, Route, Session
@@ -28,10 +31,10 @@ from transfer.paths import TypeIndex
 from transfer.planning import Limits
 from transfer.pulse import Pulse
 from transfer.retries import Patience
-from transfer.status import Status
+from transfer.status import JOURNEY, Status
 from transfer.steps.visit import visit
 from transfer.steps.wind_up import wind_up
-from transfer.steps.work import DelegatedWork, SessionWork, StreamingWork
+from transfer.steps.work import BatchWork, DelegatedWork, SessionWork, StreamingWork
 from transfer.transports.base import Readable, StreamingTransport
 from transfer.transports.delegated import DelegatedTransport
 from transfer.transports.unreadable import Unreadable
@@ -60,6 +63,7 @@ class Runner:
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
     on_moved: Callable[[int], None] | None = None
+    guest: Guest | None = None  # keeps the labs' limits
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # where Ctrl-C may strike
     held: list[Lease] = field(default_factory=list)  # what is worked on at this moment
 
@@ -115,7 +119,7 @@ class Runner:
     # ---- inside a lease
 
     def _visit(self, lease: Lease, session: Session) -> None:
-        with self._pulse(lease) as moved:
+        with self._pulse(lease, session.source) as moved:
             work = SessionWork(
                 ledger=self.ledger,
                 lease=lease,
@@ -126,19 +130,20 @@ class Runner:
                 sleep=self.sleep,
             )
             failures = visit(work, session)
-            kept_back = self._aftermath.settle(work, failures)
-        self._answered({endpoints.ALYX} - kept_back)
+            kept_back = self.aftermath.settle(work, failures)
+        self._answered({session.source, endpoints.ALYX} - kept_back)
         log.info("session_visited", failures=len(failures))
 
     def _move(self, lease: Lease, batch: Batch) -> None:
         lent = self.keeper.lend if self.keeper else self.open_transport
-        with self._pulse(lease) as moved, lent(batch.target) as transport:
+        with self._pulse(lease, batch.source) as moved, lent(batch.target) as transport:
+            carried = _Carried(moved)
             setting: dict[str, Any] = {
                 "ledger": self.ledger,
                 "lease": lease,
                 "lab": self._lab(batch.source),
                 "catalog": self.catalog,
-                "moved": moved,
+                "moved": carried,
                 "announcers": self.announcers,
             }
             if isinstance(transport, DelegatedTransport):
@@ -148,7 +153,9 @@ class Runner:
                 kept_back = self._advance(batch, work, journey.STREAMING)
                 self._learn(batch.target, transport)
         self.ledger.went_well(lease)
-        self._answered({batch.target, endpoints.ALYX} - kept_back)
+        self._answered({batch.source, batch.target, endpoints.ALYX} - kept_back)
+        if batch.target not in kept_back:
+            endpoints.moved_well(self.ledger, batch.target, moved=carried.bytes, seconds=carried.seconds)
 
     def _delegate(self, setting: dict[str, Any], batch: Batch, transport: DelegatedTransport) -> set[str]:
         work = DelegatedWork(
@@ -162,18 +169,38 @@ class Runner:
     def _advance(
         self, batch: Batch, work: journey.Setting, steps: Mapping[Status, journey.Step[journey.Setting]]
     ) -> set[str]:
-        """Step after step while there is one; answers the endpoints that are kept back."""
-        before: list[tuple[int, Status]] = []
+        """Step after step while there is one; answers the endpoints that are kept back.
+
+        Once Alyx is away the batch goes on with what does not need it.
+        """
+        before: tuple[bool, list[tuple[int, Status]]] | None = None
         kept_back: set[str] = set()
-        while step := journey.next_step(steps, due := self.ledger.due_items(batch.id)):
-            standing = [(item.id, item.status) for item in due]
+        while step := journey.next_step(
+            steps, due := self.ledger.due_items(batch.id), may=self._steps_possible(work)
+        ):
+            standing = work.alyx, [(item.id, item.status) for item in due]
             if standing == before:
-                raise RuntimeError(f"batch {batch.id} did not move: {standing[:3]}")
+                raise RuntimeError(f"batch {batch.id} did not move: {standing[1][:3]}")
             before = standing
             run, items = step
-            kept_back |= self._aftermath.settle(work, run(work, items))
-            log.info("step_done", step=run.__name__, files=len(items))
-        return kept_back
+            try:
+                kept_back |= self.aftermath.settle(work, run(work, items))
+            except TransferError as error:
+                if not (work.alyx and journey.is_alyx_away(error, work.lab)):
+                    raise
+                kept_back |= self.aftermath.keep_back(work.lab, error)
+            else:
+                log.info("step_done", step=run.__name__, files=len(items))
+        if work.alyx:
+            return kept_back
+        if any(item.status in WITHOUT_ALYX for item in due):  # it would be claimed again at once
+            self.ledger.wait(work.lease, at=self.ledger.moment() + self.patience.first_wait)
+        return kept_back | {endpoints.ALYX}
+
+    def _steps_possible(self, work: BatchWork) -> Collection[Status]:
+        """The facts from which the batch goes on now; whether Alyx answers is asked until it does not."""
+        work.alyx = work.alyx and not self.ledger.is_kept_back(endpoints.ALYX)
+        return JOURNEY if work.alyx else journey.without_alyx(work.lab)
 
     def reading(self, store: str) -> Readable:
         """A way to read a store's files, not yet entered."""
@@ -184,8 +211,7 @@ class Runner:
 
     def _answered(self, names: set[str]) -> None:
         """These endpoints did what they were asked: what failed there before is over."""
-        for name in sorted(names):
-            endpoints.went_well(self.ledger, name)
+        endpoints.went_well(self.ledger, *sorted(names))
 
     def _learn(self, store: str, transport: StreamingTransport) -> None:
         """Remember whether the store flushes to disk: what it does not, is proved again after a day."""
@@ -211,14 +237,26 @@ class Runner:
             run()
         except LostRace as lost:
             log.warning("lease_lost", because=lost.sentence)
+        except GivenBack as back:
+            self._give_back(lease, back.error)
         except TransferError as error:
-            self._aftermath.whole(lease, error)
+            self.aftermath.whole(lease, error)
         except Exception as error:
             log.exception("defect")
-            self._aftermath.whole(lease, _unexpected(error))
+            self.aftermath.whole(lease, _unexpected(error))
+
+    def _give_back(self, lease: Lease, error: TransferError) -> None:
+        """No failure: the work stays due and waits for its time, with what arrived of it."""
+        try:
+            if not isinstance(error, LostRace):
+                bandwidth.given_back(self.ledger, lease, error)
+        except TransferError as lost:
+            error = lost
+        log.info("work_given_back", code=error.code, because=error.sentence)
 
     @property
-    def _aftermath(self) -> Aftermath:
+    def aftermath(self) -> Aftermath:
+        """What failures mean, and their writing down."""
         return Aftermath(
             ledger=self.ledger,
             catalog=self.catalog,
@@ -229,8 +267,12 @@ class Runner:
 
     # ---- small questions
 
-    def _pulse(self, lease: Lease) -> AbstractContextManager[Callable[[int], None]]:
-        return _Beating(Pulse(self.ledger, lease), self.on_moved) if self.heart else nullcontext(self._seen)
+    @contextmanager
+    def _pulse(self, lease: Lease, source: str) -> Iterator[Callable[[int], None]]:
+        """Where bytes are counted: the heart, a watcher, and the lab's limit."""
+        heart = _Beating(Pulse(self.ledger, lease), self.on_moved) if self.heart else nullcontext(self._seen)
+        with heart as moved:
+            yield self.guest.held_to(source, lease, moved) if self.guest else moved
 
     def _seen(self, count: int) -> None:
         if self.on_moved:
@@ -238,10 +280,29 @@ class Runner:
 
     @property
     def _sources(self) -> list[str]:
-        return [lab.repository for lab in self.labs]
+        """The labs whose machines may be disturbed now."""
+        names = [lab.repository for lab in self.labs]
+        return [name for name in names if not (self.guest and self.guest.silent(name))]
 
     def _lab(self, repository: str) -> Lab:
         return next(lab for lab in self.labs if lab.repository == repository)
+
+
+class _Carried:
+    """Counts the bytes of one batch on their way to whoever else wants to know: a place's pace is learnt of it."""
+
+    def __init__(self, moved: Callable[[int], None]) -> None:
+        self._moved = moved
+        self._began = time.monotonic()
+        self.bytes = 0
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def __call__(self, count: int) -> None:
+        self.bytes += count
+        self._moved(count)
 
 
 class _Beating:

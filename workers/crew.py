@@ -22,6 +22,7 @@ class Every:
     tidy: timedelta
     mirror: timedelta
     prove: timedelta = timedelta(days=1)
+    sanity: timedelta = timedelta(hours=1)
 
 
 def _never_waiting() -> int:

@@ -32,6 +32,7 @@ def beat_schedule(
         rounds.append((tasks.MIRROR, every.mirror, (lab.name,)))
     rounds += [(tasks.TIDY, every.tidy, (store,)) for store in stores]
     rounds += [(tasks.PROVE, every.prove, (store,)) for store in stores]
+    rounds.append((tasks.SANITY, every.sanity, ()))
     rows: list[Row] = [(tasks.SWEEP, sweep, ())]
     rows += [(name, min(interval / _RINGS, _LOOK_IN), arguments) for name, interval, arguments in rounds]
     return {

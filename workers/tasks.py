@@ -18,6 +18,7 @@ RECONCILE = "alyx_transfer.reconcile"
 TIDY = "alyx_transfer.tidy"
 PROVE = "alyx_transfer.prove"
 MIRROR = "alyx_transfer.mirror"
+SANITY = "alyx_transfer.sanity"
 
 P = ParamSpec("P")
 log = structlog.get_logger()
@@ -67,6 +68,10 @@ def add_tasks(app: Celery, crew: Crew) -> None:
     @task(MIRROR)
     def mirror(lab: str) -> None:
         crew.rounds.mirror(crew.lab(lab), every=crew.every.mirror)
+
+    @task(SANITY)
+    def sanity() -> None:
+        crew.rounds.sanity(every=crew.every.sanity)
 
 
 def _calmly(run: Callable[P, None]) -> Callable[P, None]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Fault:
-    """One scripted fault; `left` counts down."""
+    """One scripted fault; `left` counts down, `met` up."""
 
     method: str
     path: re.Pattern[str]
@@ -22,6 +22,7 @@ class Fault:
     delay: float
     retry_after: int | None
     detail: str
+    met: int = 0
 
     def __str__(self) -> str:
         what = "drop" if self.drop else f"status {self.status}" if self.status else f"delay {self.delay} s"
@@ -47,7 +48,7 @@ class Faults:
         delay: float = 0.0,
         retry_after: int | None = None,
         detail: str = "scripted fault",
-    ) -> None:
+    ) -> Fault:
         """Script a fault for the next `times` requests whose path, without query, `path` matches (a regex).
 
         `status` answers with it; `drop` closes the connection without an answer. Both come instead of the
@@ -58,6 +59,7 @@ class Faults:
         fault = Fault(method, re.compile(path), times, status, drop, after_work, delay, retry_after, detail)
         with self._lock:
             self._script.append(fault)
+        return fault
 
     def take(self, method: str, path: str) -> Fault | None:
         """The fault for this request, if the script has one; called by the server."""
@@ -65,6 +67,7 @@ class Faults:
             for fault in self._script:
                 if fault.left and fault.method in (method, "*") and fault.path.match(path):
                     fault.left -= 1
+                    fault.met += 1
                     return fault
         return None
 

@@ -58,6 +58,7 @@ def test_every_lab_and_store_has_its_rounds_and_all_share_the_sweep() -> None:
     assert sorted(table()) == sorted(
         [
             tasks.SWEEP,
+            tasks.SANITY,
             f"{tasks.TIDY} flatiron",
             f"{tasks.PROVE} flatiron",
             *(f"{task} {lab.name}" for task in (tasks.SCAN, tasks.RECONCILE, tasks.MIRROR) for lab in LABS),
@@ -90,6 +91,7 @@ def test_a_round_is_rung_for_more_often_than_it_is_due() -> None:
                 tasks.TIDY: EVERY.tidy,
                 tasks.PROVE: EVERY.prove,
                 tasks.MIRROR: EVERY.mirror,
+                tasks.SANITY: EVERY.sanity,
             }[row["task"]]
             assert row["schedule"] <= due.total_seconds() / 5
             assert row["schedule"] <= 300

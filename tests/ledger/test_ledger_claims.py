@@ -97,8 +97,13 @@ def test_only_those_asked_for(world: World) -> None:
 @on_both
 @pytest.mark.parametrize("name", [LAB.store, LAB.repository, endpoints.ALYX])
 def test_nothing_is_claimed_for_an_endpoint_that_is_kept_back(world: World, name: str) -> None:
-    """Store, lab and Alyx alike; when its time has come, or a person resumes it, all goes on."""
-    world.planned("a")
+    """Store, lab and Alyx alike; when its time has come, or a person resumes it, all goes on.
+
+    What stands verified at the store needs all three.
+    """
+    lease = world.claim(world.planned("a"))
+    world.advance(lease, Status.VERIFIED)
+    world.ledger.release(lease)
     endpoints.ensure(world.ledger, [name])
     endpoints.failed(world.ledger, name, OFFLINE, retry_at=NOON + timedelta(minutes=5))
     assert claimed_batch(world) is None
@@ -111,6 +116,56 @@ def test_nothing_is_claimed_for_an_endpoint_that_is_kept_back(world: World, name
     assert claimed_batch(world) is None
     assert endpoints.resume(world.ledger, name)
     assert claimed_batch(world) is not None
+
+
+@on_both
+@pytest.mark.parametrize("status", [Status.PLANNED, Status.SENT, Status.VERIFIED, Status.PUBLISHED])
+def test_while_alyx_is_away_a_batch_is_claimed_only_for_what_does_not_need_it(
+    world: World, status: Status
+) -> None:
+    """Bytes are sent and verified; publish and record wait, and nobody claims in vain for them."""
+    lease = world.claim(world.planned("a"))
+    world.advance(lease, status)
+    world.ledger.release(lease)
+    endpoints.ensure(world.ledger, [endpoints.ALYX])
+    endpoints.pause(world.ledger, endpoints.ALYX, by="anna", reason="maintenance")
+
+    goes_on = status in (Status.PLANNED, Status.SENT)
+    assert world.ledger.due("batch") == ([1] if goes_on else [])
+    assert (claimed_batch(world) is not None) == goes_on
+
+
+def test_while_alyx_is_away_an_item_that_waits_for_its_time_is_no_reason_to_claim(world: World) -> None:
+    """One file is verified, the other is to be sent in an hour: nothing can be done now."""
+    lease = world.claim(world.planned("a", "b"))
+    first, second = world.ledger.due_items(int(lease.subject))
+    with world.ledger.guarded(lease) as tx:
+        tx.postpone([(second, OFFLINE)], at=NOON + timedelta(hours=1))
+    world.advance(lease, Status.VERIFIED)
+    world.ledger.release(lease)
+    endpoints.ensure(world.ledger, [endpoints.ALYX])
+    endpoints.failed(world.ledger, endpoints.ALYX, OFFLINE, retry_at=NOON + timedelta(days=1))
+
+    assert claimed_batch(world) is None
+    world.clock.passes(hours=1)
+    assert claimed_batch(world) is not None
+
+
+def test_what_waits_to_be_told_does_not_wait_for_a_long_push(world: World) -> None:
+    """Alyx's time has come while a worker has been pushing for hours: the outbox is claimed at once."""
+    long, outbox = world.planned("a", number=1), world.planned("b", number=2)
+    lease = world.claim(outbox)
+    world.advance(lease, Status.VERIFIED)
+    world.ledger.release(lease)
+    endpoints.ensure(world.ledger, [endpoints.ALYX])
+    endpoints.failed(world.ledger, endpoints.ALYX, OFFLINE, retry_at=NOON + timedelta(seconds=30))
+    pushing = world.claim(long)
+    assert claimed_batch(world) is None
+
+    world.clock.passes(seconds=40)
+    world.ledger.heartbeat(pushing)
+
+    assert claimed_batch(world) == outbox
 
 
 def test_an_endpoint_of_others_keeps_nothing_back(world: World) -> None:

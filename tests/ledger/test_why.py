@@ -246,7 +246,7 @@ def test_a_held_file_says_what_to_do_and_how_to_let_it_go_on(place: Place) -> No
 
 @pytest.mark.parametrize("name", [LAB.repository, LAB.store, "alyx"])
 def test_a_paused_endpoint_is_named_with_who_paused_it(place: Place, name: str) -> None:
-    session = place.at(Status.PLANNED)
+    session = place.at(Status.VERIFIED)
     endpoints.pause(place.ledger, name, by="person:anne", reason="The RAID is rebuilt.")
 
     told = why(place.ledger, place.file(session))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,16 @@ def test_recover_ends_leases_and_batches_but_keeps_holds(box: World) -> None:
     assert [row.open for row in box.rows("SELECT open FROM batches")] == [None]
     box.settle(runner)
     assert box.facts() == {OTHER: "source-vanished"}
+
+
+def test_one_ledger_speaks_for_several_labs_at_the_same_moment(box: World) -> None:
+    """Alyx takes no two rows of one name with equal arguments: each names its repository."""
+    other = replace(box.lab, repository="hoferlab_SR")
+    box.alyx.add_repository(other.repository, globus_path="/hofer/", personal=True)
+    runner = box.runner()
+    for _ in range(2):
+        for lab in (box.lab, other):
+            agent.mirror(runner.ledger, runner.catalog, lab, version="1.0")
+    for lab in (box.lab, other):
+        agent.take_over(runner.ledger, runner.catalog, lab, version="1.0")
+    assert len(box.alyx.tables.rows("tasks")) == 2

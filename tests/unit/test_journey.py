@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_planning import item
 from transfer.errors import CATALOGUE, Cure, Reach, TransferError
-from transfer.journey import STREAMING, consequence, endpoint_of, next_step
+from transfer.journey import DELEGATED, STREAMING, consequence, endpoint_of, next_step, without_alyx
 from transfer.model import Lab
 from transfer.status import JOURNEY, Status
 
@@ -30,6 +30,30 @@ def test_the_furthest_go_first_and_together(standing: list[Status]) -> None:
     furthest = max(standing, key=JOURNEY.index)
     assert step is STREAMING[furthest]
     assert chosen == [one for one in due if one.status is furthest]
+
+
+@given(standing=st.lists(st.sampled_from(MOVING), max_size=12), incumbent=st.booleans())
+def test_while_alyx_is_away_nothing_that_others_would_see_is_done(
+    standing: list[Status], incumbent: bool
+) -> None:
+    """The furthest of what needs no Alyx goes first; beside another tool nothing is sent without its lock."""
+    lab = Lab(
+        name="lab", repository="lab_SR", root=Path("/lab"), store="central", work="disk", incumbent=incumbent
+    )
+    due = [replace(item(n, 1), status=status) for n, status in enumerate(standing)]
+    possible = {Status.SENT} if incumbent else {Status.PLANNED, Status.SENT}
+    for steps in (STREAMING, DELEGATED):
+        found = next_step(steps, due, may=without_alyx(lab))
+        left = [status for status in standing if status in possible]
+        if not left:
+            assert found is None
+        else:
+            assert found is not None
+            step, chosen = found
+            furthest = max(left, key=JOURNEY.index)
+            assert step is steps[furthest]
+            assert step.__name__ not in {"publish", "publish_staged", "record"}
+            assert chosen == [one for one in due if one.status is furthest]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from transfer.errors import (
     TransferError,
     UnknownOutcome,
 )
+from transfer.secrecy import remember
 
 _CONNECTIONS = 4  # more only add latency (measured against Alyx 3.6.1)
 _TIMEOUT = httpx2.Timeout(10.0, read=30.0, write=30.0, pool=120.0)
@@ -228,6 +229,7 @@ class AlyxHttp:
         token = _json(answer, asked)
         if not (isinstance(token, dict) and isinstance(token.get("token"), str)):
             raise CatalogBroken("the login was answered without a token", to=self.url)
+        remember(token["token"])
         return _Secret(f"Token {token['token']}")
 
     def _described(self, answer: httpx2.Response, asked: str) -> Answer:

@@ -10,8 +10,8 @@ from transfer.ledger.ledger import Ledger
 __all__ = ["Lease", "Ledger", "open_ledger"]
 
 
-def open_ledger(url: str, *, actor: str | None = None) -> Ledger:
-    """Open the ledger at `url`, making or migrating its tables.
+def open_ledger(url: str, *, actor: str | None = None, room: int = 0) -> Ledger:
+    """Open the ledger at `url`, making or migrating its tables.  `room` must be free on a file's disk for new work.
 
     Raises `LedgerUnavailable` when there is no database, `LedgerSchema` when it is not ours.
     """
@@ -20,4 +20,4 @@ def open_ledger(url: str, *, actor: str | None = None) -> Ledger:
         schema.migrate(engine)
     except DBAPIError as error:
         raise unavailable(error, engine) from error
-    return Ledger(engine, actor=actor)
+    return Ledger(engine, actor=actor, room=room)

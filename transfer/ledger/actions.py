@@ -13,7 +13,7 @@ PROMISES
 from sqlalchemy import ColumnElement, exists, or_, select, update
 
 from transfer.errors import NothingFound
-from transfer.ledger import endpoints
+from transfer.ledger import endpoints, incidents
 from transfer.ledger.abandoning import close_abandoned
 from transfer.ledger.cancelling import cancel
 from transfer.ledger.files import TROUBLE
@@ -32,6 +32,7 @@ from transfer.ledger.scopes import (
 )
 from transfer.ledger.tables import OPEN, batches, datasets, items, sessions
 from transfer.ledger.tables import endpoints as endpoint_table
+from transfer.pacing import Breaker
 from transfer.status import Status
 
 __all__ = ["CANCELLED", "Done", "cancel", "close_abandoned", "release", "release_all", "retry"]
@@ -149,11 +150,12 @@ def _free_sessions(tx: Guarded, which: Conditions, done: Done, why: str | None) 
 
 
 def _resume(ledger: Ledger, name: str) -> Done:
-    """Use an endpoint again; nothing is written when nothing keeps it back."""
+    """Use an endpoint again and end its incidents; nothing is written when nothing keeps it back."""
     state = endpoints.state(ledger, name)
     if state is None:
         raise NothingFound("there is no such endpoint", to=name)
-    if state.paused_by is None and state.retry_at is None:
+    kept_back = state.paused_by or state.retry_at or state.breaker is not Breaker.CLOSED
+    if not kept_back and not incidents.current(ledger, name):
         return Done()
     return Done(endpoints=[name] if endpoints.resume(ledger, name) else [])
 

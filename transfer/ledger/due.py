@@ -1,4 +1,8 @@
-"""What may be claimed now, as conditions: nobody holds it, nothing keeps it back, and its time has come."""
+"""What may be claimed now, as conditions: nobody holds it, nothing keeps it back, and its time has come.
+
+While Alyx is kept back bytes still move: a batch is claimed for those of its items whose next step does not need
+Alyx (`WITHOUT_ALYX`), and for no others, so that no worker claims in vain.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,33 +10,43 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, and_, exists, or_, select
 
+from transfer.ledger.gates import taken
 from transfer.ledger.leases import free
 from transfer.ledger.tables import OPEN, batches, copies, datasets, endpoints, items, sessions
 from transfer.status import Status
 
-_ALYX = "alyx"  # the endpoint that every step but planning needs
+_ALYX = "alyx"  # the endpoint that discover, register, publish and record cannot do without
+
+WITHOUT_ALYX = frozenset({Status.PLANNED, Status.SENT})
+"""Facts whose next step goes on while Alyx is away: bytes are sent to partial names and verified there.  What
+would be seen by others (a final name, an announcement) waits until Alyx was read again."""
 
 
 def may_be_claimed(
     table: Table, now: datetime, sources: Sequence[str] | None, only: Sequence[int] | None
 ) -> list[ColumnElement[bool]]:
     """The conditions under which a session or batch may be claimed."""
-    due = [free(table, now), ~_kept_back(table.c.source, now), ~_kept_back(_ALYX, now)]
+    due = [free(table, now), ~_takes_nothing(table.c.source, now)]
     if table is sessions:
         waiting = and_(sessions.c.not_before.is_(None), sessions.c.id.in_(_sessions_with_work(now)))
-        due += [or_(sessions.c.not_before <= now, waiting), sessions.c.hold.is_(None)]
+        due += [
+            ~_takes_nothing(_ALYX, now),
+            or_(sessions.c.not_before <= now, waiting),
+            sessions.c.hold.is_(None),
+        ]
     else:
         wanted = and_(
             batches.c.open == OPEN,
             batches.c.cancel_at.is_(None),
-            exists().where(item_is_due(now), items.c.batch == batches.c.id),
+            or_(~_takes_nothing(_ALYX, now), _has_due(now, items.c.status.in_(WITHOUT_ALYX))),
+            _has_due(now),
         )
         unwanted = or_(batches.c.open.is_(None), batches.c.cancel_at.is_not(None))
         to_wind_up = and_(batches.c.submission_key.is_not(None), unwanted)
         due += [
             or_(wanted, to_wind_up),
             or_(batches.c.not_before.is_(None), batches.c.not_before <= now),
-            ~_kept_back(batches.c.target, now),
+            ~_takes_nothing(batches.c.target, now),
         ]
     if sources is not None:
         due.append(table.c.source.in_(sources))
@@ -55,11 +69,21 @@ def _sessions_with_work(now: datetime) -> Select[Any]:
     )
 
 
+def _has_due(now: datetime, *which: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(item_is_due(now), items.c.batch == batches.c.id, *which)
+
+
 def item_is_due(now: datetime) -> ColumnElement[bool]:
     return and_(items.c.open == OPEN, items.c.hold.is_(None), items.c.not_before <= now)
 
 
-def _kept_back(name: Any, now: datetime) -> ColumnElement[bool]:
+def is_kept_back(name: Any, now: datetime) -> ColumnElement[bool]:
+    """Whether nothing is to be done at an endpoint now: a person paused it, or it failed and waits."""
     return exists().where(
         endpoints.c.name == name, or_(endpoints.c.paused_by.is_not(None), endpoints.c.retry_at > now)
     )
+
+
+def _takes_nothing(name: Any, now: datetime) -> ColumnElement[bool]:
+    """Kept back, or as much is under way there as it may be given at once (`gates`)."""
+    return or_(is_kept_back(name, now), taken(name, now))

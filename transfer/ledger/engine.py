@@ -5,6 +5,9 @@ intent, and every writing transaction begins IMMEDIATE, so that it waits for the
 instead of failing at its end.
 """
 
+import contextlib
+import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -19,12 +22,13 @@ from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     IntegrityError,
+    InterfaceError,
     NotSupportedError,
     OperationalError,
     ProgrammingError,
 )
 
-from transfer.errors import LedgerUnavailable, TransferError
+from transfer.errors import LedgerDiskFull, LedgerUnavailable, TransferError
 
 Clock = Callable[[], datetime]
 
@@ -35,8 +39,8 @@ _WAL_PATIENCE = 30.0  # seconds
 def open_engine(url: str) -> Engine:
     """Make an engine for `url`; nothing is connected yet.
 
-    The folder of a SQLite file is made if it is missing.  Raises `LedgerUnavailable` for a URL that names
-    no database we know.
+    A SQLite file and its folder are made if they are missing, for their owner only.  Raises `LedgerUnavailable`
+    for a URL that names no database we know.
     """
     try:
         parsed = make_url(url)
@@ -44,11 +48,18 @@ def open_engine(url: str) -> Engine:
             raise ArgumentError("an '@' in the password is written %40")
         if parsed.get_backend_name() == "sqlite":
             if parsed.database and parsed.database != ":memory:":
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+                _make_private(Path(parsed.database))
             return _sqlite(url)
         return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
     except (ArgumentError, ModuleNotFoundError, OSError, ValueError) as error:
         raise LedgerUnavailable(f"the ledger cannot be opened ({error})", to=_shown(url)) from error
+
+
+def _make_private(file: Path) -> None:
+    """A file that is not there yet, readable for its owner only: SQLite would ask the umask."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _shown(url: str) -> str:
@@ -119,12 +130,42 @@ DEFECTS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 """Database errors that no waiting cures: rows or statements of ours are wrong.  They fly as they are."""
 
 
+_FULL = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "53100"})
+
+
 def unavailable(error: DBAPIError, engine: Engine) -> TransferError:
     """Translate a database failure once, at the edge."""
+    if _is_full(error):
+        return LedgerDiskFull("the disk with the ledger is full", to=shown(engine.url))
     return LedgerUnavailable(
         f"the ledger's database failed ({type(error.orig).__name__}: {error.orig})",
         to=shown(engine.url),
     )
+
+
+def _is_full(error: DBAPIError) -> bool:
+    names = {getattr(error.orig, "sqlite_errorname", None), getattr(error.orig, "sqlstate", None)}
+    return bool(names & _FULL)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the same transaction, begun anew, may succeed soon: a lost connection, a lock, a deadlock.
+
+    A full disk is no such thing: nothing but space helps.
+    """
+    return (
+        isinstance(error, DBAPIError)
+        and not isinstance(error, DEFECTS)
+        and (isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated)
+        and not _is_full(error)
+    )
+
+
+def free_bytes(engine: Engine) -> int | None:
+    """What is free on the disk with the ledger's file; None where the database is a server's affair."""
+    if engine.dialect.name != "sqlite" or not engine.url.database or engine.url.database == ":memory:":
+        return None
+    return shutil.disk_usage(Path(engine.url.database).parent).free
 
 
 __all__ = [
@@ -133,8 +174,10 @@ __all__ = [
     "DBAPIError",
     "OperationalError",
     "database_now",
+    "free_bytes",
     "insert_into",
     "open_engine",
+    "passes",
     "shown",
     "unavailable",
 ]

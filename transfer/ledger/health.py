@@ -11,9 +11,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select
 
+from transfer.errors import LedgerDiskFull
+from transfer.ledger import incidents
+from transfer.ledger.due import WITHOUT_ALYX
 from transfer.ledger.endpoints import ALYX
 from transfer.ledger.leases import free
 from transfer.ledger.ledger import Ledger
+from transfer.ledger.sanity import rows_without_owner
 from transfer.ledger.tables import OPEN, batches, copies, datasets, endpoints, hours, items, sessions
 from transfer.status import Status
 
@@ -116,6 +120,9 @@ class Check:
     stuck_files: int
     stuck_sessions: int
     too_old: bool
+    rows_without_owner: int = 0
+    incidents: tuple[str, ...] = ()  # code and endpoint of those that wait for a person
+    disk_full: str | None = None  # what a person reads while the ledger's disk has no room for new work
 
     @property
     def held(self) -> int:
@@ -128,7 +135,14 @@ class Check:
 
     @property
     def fine(self) -> bool:
-        return not (self.too_old or self.held or self.stuck)
+        return not (
+            self.too_old
+            or self.held
+            or self.stuck
+            or self.rows_without_owner
+            or self.incidents
+            or self.disk_full
+        )
 
 
 def check(
@@ -162,7 +176,18 @@ def check(
             stuck_files=_stuck_files(connection, now, now - stuck_after),
             stuck_sessions=_stuck_sessions(connection, now, now - stuck_after),
             too_old=oldest is not None and now - oldest > max_age,
+            rows_without_owner=rows_without_owner(connection, now),
+            incidents=incidents.for_a_person(connection),
+            disk_full=_disk_full(ledger),
         )
+
+
+def _disk_full(ledger: Ledger) -> str | None:
+    try:
+        ledger.ensure_room()
+    except LedgerDiskFull as error:
+        return f"[{error.code}] {error.sentence}"
+    return None
 
 
 def _count(connection: Connection, table: Any, *conditions: ColumnElement[bool]) -> int:
@@ -200,7 +225,8 @@ def _stuck_files(connection: Connection, now: datetime, before: datetime) -> int
     untaken = and_(
         free(batches, now),
         or_(batches.c.not_before.is_(None), batches.c.not_before < before),
-        ~kept_back(now, batches.c.source, batches.c.target, ALYX),
+        ~kept_back(now, batches.c.source, batches.c.target),
+        or_(items.c.status.in_(WITHOUT_ALYX), ~kept_back(now, ALYX)),
     )
     query = (
         select(func.count())

@@ -81,6 +81,14 @@ def discovered(tx: Guarded, session: Session, lab: Lab, looks: Sequence[Look]) -
     return _vanished(tx, session, {ids[str(look.file.path)] for look in looks})
 
 
+def keep_hashes(tx: Guarded, session: Session, looks: Sequence[Look]) -> None:
+    """Remember what a visit that is broken off has hashed, and nothing else: the next visit goes on from there."""
+    known = {
+        row.path: row for row in tx.connection.execute(rows.DATASETS.where(datasets.c.session == session.id))
+    }
+    _write_datasets(tx, session, [look for look in looks if look.file.md5], known)
+
+
 def _write_datasets(tx: Guarded, session: Session, looks: Sequence[Look], known: Mapping[str, Any]) -> None:
     new, seen = [], []
     for look in looks:

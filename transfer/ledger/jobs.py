@@ -19,6 +19,7 @@ def claim_job(ledger: Ledger, name: str, *, every: timedelta, seconds: float) ->
 
     Its heart must beat as a batch's does: if its holder dies, nobody runs it until the lease has lapsed.
     """
+    ledger.ensure_room()
     with ledger.writing() as connection:
         now = ledger.now(connection)
         connection.execute(insert_into(connection, jobs).values(name=name).on_conflict_do_nothing())

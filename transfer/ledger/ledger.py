@@ -22,11 +22,12 @@ from sqlalchemy import (
 from transfer.errors import TransferError
 from transfer.ledger import rows
 from transfer.ledger.batching import hold_taken, open_batch
-from transfer.ledger.due import item_is_due, may_be_claimed
+from transfer.ledger.due import is_kept_back, item_is_due, may_be_claimed
 from transfer.ledger.engine import insert_into
+from transfer.ledger.gates import admitted, names_of
 from transfer.ledger.leases import Kind, Lease, release, take
 from transfer.ledger.tables import OPEN, batches, copies, datasets, items, sessions
-from transfer.ledger.transactions import Transactions
+from transfer.ledger.transactions import Transactions, begun_anew
 from transfer.model import Batch, Item, Lab, Route, Session, SessionKey
 from transfer.planning import Batching
 from transfer.status import Status
@@ -84,10 +85,12 @@ class Ledger(Transactions):
                 update(sessions).where(sessions.c.id == session).values(not_before=self.now(connection))
             )
 
+    @begun_anew
     def claim_session(
         self, seconds: float, *, sources: Sequence[str] | None = None, only: Sequence[int] | None = None
     ) -> tuple[Lease, Session] | None:
-        """Lease one due session, the longest waiting first."""
+        """Lease one due session, the longest waiting first.  Raises `LedgerDiskFull`."""
+        self.ensure_room()
         with self.writing() as connection:
             now = self.now(connection)
             due = may_be_claimed(sessions, now, sources, only)
@@ -98,7 +101,7 @@ class Ledger(Transactions):
                 .limit(1)
                 .with_for_update(skip_locked=True)
             ).first()
-            if row is None:
+            if row is None or not admitted(connection, names_of(sessions, row), now):
                 return None
             lease = self._take(connection, "session", row.id, seconds, now)
             return (lease, rows.session(row)) if lease else None
@@ -109,6 +112,7 @@ class Ledger(Transactions):
         lease = Lease(kind, subject, seconds=seconds, monotonic=self._monotonic)
         return lease if take(connection, lease, now) else None
 
+    @begun_anew
     def release(self, lease: Lease) -> None:
         """Give the claim back; a batch without open items is closed."""
         with self.writing() as connection:
@@ -118,11 +122,14 @@ class Ledger(Transactions):
 
     # ---- planning
 
+    @begun_anew
     def plan(self, route: Route, batching: Batching, *, only: Sequence[int] | None = None) -> list[int]:
         """Put the route's REGISTERED items into batches; answers the new batches' ids.
 
         `only` limits it to items of those sessions.  Two planners at once are harmless: each item moves once.
+        Raises `LedgerDiskFull`.
         """
+        self.ensure_room()
         with self.unguarded() as tx:
             due = [
                 item_is_due(tx.now),
@@ -141,6 +148,7 @@ class Ledger(Transactions):
 
     # ---- batches
 
+    @begun_anew
     def claim_batch(
         self,
         seconds: float,
@@ -148,7 +156,8 @@ class Ledger(Transactions):
         sources: Sequence[str] | None = None,
         only: Sequence[int] | None = None,
     ) -> tuple[Lease, Batch] | None:
-        """Lease one batch that has due items: by priority, then the oldest."""
+        """Lease one batch that has due items: by priority, then the oldest.  Raises `LedgerDiskFull`."""
+        self.ensure_room()
         with self.writing() as connection:
             now = self.now(connection)
             due = may_be_claimed(batches, now, sources, only)
@@ -159,7 +168,7 @@ class Ledger(Transactions):
                 .limit(1)
                 .with_for_update(skip_locked=True)
             ).first()
-            if row is None:
+            if row is None or not admitted(connection, names_of(batches, row), now):
                 return None
             lease = self._take(connection, "batch", row.id, seconds, now)
             return (lease, rows.batch(row)) if lease else None
@@ -232,6 +241,16 @@ class Ledger(Transactions):
             )
             tx.log(lease.kind, [(lease.subject, "postponed", None, None, error.sentence)])
 
+    def wait(self, lease: Lease, *, at: datetime) -> None:
+        """Nothing can be done for the batch before `at`; that is no failure."""
+        with self.guarded(lease) as tx:
+            tx.connection.execute(update(batches).where(batches.c.id == lease.subject).values(not_before=at))
+
+    def is_kept_back(self, endpoint: str) -> bool:
+        """Whether the endpoint is not to be used now, as the claims see it."""
+        with self.reading() as connection:
+            return bool(connection.scalar(select(is_kept_back(endpoint, self.now(connection)))))
+
     def hold_session(self, lease: Lease, error: TransferError, *, because: str = "") -> None:
         """Put the session in a person's hands."""
         with self.guarded(lease) as tx:
@@ -263,6 +282,7 @@ class Ledger(Transactions):
         with self.reading() as connection:
             return str(connection.scalar(select(table.c.source).where(table.c.id == lease.subject)))
 
+    @begun_anew
     def close_empty_batches(self) -> None:
         """Close every batch whose items all reached an end."""
         with self.writing() as connection:

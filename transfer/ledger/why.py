@@ -8,6 +8,8 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, se
 
 from transfer.errors import NothingFound
 from transfer.ledger import reports
+from transfer.ledger.bandwidth import quiet_reason
+from transfer.ledger.due import WITHOUT_ALYX
 from transfer.ledger.endpoints import ALYX
 from transfer.ledger.files import FileRow
 from transfer.ledger.finding import Target
@@ -114,7 +116,7 @@ def _file_facts(ledger: Ledger, row: FileRow) -> FileFacts:
             not_before=row.not_before,
             tries=row.tries,
             error_text=row.error_text,
-            carriage=_carriage(connection, ledger, row.batch, now)
+            carriage=_carriage(connection, ledger, row.batch, now, alyx=status not in WITHOUT_ALYX)
             if row.batch and status not in ENDS
             else None,
             end=_end(connection, row, status) if status in ENDS else None,
@@ -145,7 +147,9 @@ def _visit(connection: Connection, ledger: Ledger, session: int, now: datetime) 
     )
 
 
-def _carriage(connection: Connection, ledger: Ledger, batch: int, now: datetime) -> Carriage:
+def _carriage(connection: Connection, ledger: Ledger, batch: int, now: datetime, *, alyx: bool) -> Carriage:
+    """The batch; its next step needs both ends, and `alyx` or not."""
+    names = (ALYX,) if alyx else ()
     row = connection.execute(select(batches).where(batches.c.id == batch)).one()
     return Carriage(
         id=row.id,
@@ -154,7 +158,7 @@ def _carriage(connection: Connection, ledger: Ledger, batch: int, now: datetime)
         cancel_at=row.cancel_at,
         lease=_lease(row, now),
         error_text=row.error_text,
-        endpoints=_endpoints(connection, (row.source, row.target, ALYX)),
+        endpoints=_endpoints(connection, (row.source, row.target, *names)),
         ahead=_ahead(connection, ledger, "batch", row),
     )
 
@@ -165,7 +169,10 @@ def _endpoints(connection: Connection, names: Sequence[str]) -> tuple[Endpoint, 
             endpoints.c.name.in_(names)
         )
     )
-    states = {row.name: Endpoint(**row._mapping) for row in found}
+    states = {
+        row.name: Endpoint(**row._mapping, quiet=quiet_reason(connection, row.name) if row.retry_at else None)
+        for row in found
+    }
     return tuple(states.get(name, Endpoint(name=name)) for name in names)
 
 

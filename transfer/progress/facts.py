@@ -42,6 +42,7 @@ class Endpoint:
     paused_by: str | None = None
     pause_reason: str | None = None
     retry_at: datetime | None = None
+    quiet: str | None = None  # why the lab machine must not be disturbed, where that keeps it back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

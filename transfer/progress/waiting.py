@@ -60,6 +60,14 @@ def _paused(piece: Piece, endpoint: Endpoint) -> Explanation:
 
 
 def _away(piece: Piece, name: str, at: datetime) -> Explanation:
+    quiet = next((one.quiet for one in piece.endpoints if one.name == name), None)
+    if quiet is not None:
+        return Explanation(
+            sentence=f"{piece.standing}; {name} is left alone until {moment(at)} or longer: {quiet.rstrip('.')}.",
+            owner=Owner.PROGRAM,
+            next_step=piece.step,
+            at=at,
+        )
     cause = because(piece.error_text)
     return Explanation(
         sentence=f"{piece.standing}; {name} failed and is tried again at {moment(at)}{cause}.",

@@ -106,7 +106,8 @@ class Folder:
 
     def _other_locks(self) -> Iterator[Path]:
         for name in sorted(entry.name for entry in self.root.iterdir()):
-            if _LOCK.fullmatch(name) and name != self._lock_file.name:
+            # Opening a pipe that somebody gave this name would wait for ever.
+            if _LOCK.fullmatch(name) and name != self._lock_file.name and _is_plain(self.root / name):
                 yield self.root / name
 
     def _bury(self, lock: Path) -> None:

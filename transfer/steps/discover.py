@@ -12,6 +12,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from transfer.bandwidth import GivenBack
 from transfer.digests import digest_file
 from transfer.errors import (
     NameRefused,
@@ -31,10 +33,11 @@ from transfer.errors import (
     TransferError,
     UnsafeSource,
 )
-from transfer.ledger.intake import Look, discovered, finish_session
+from transfer.ledger.intake import Look, discovered, finish_session, keep_hashes
 from transfer.ledger.rows import DATASETS
 from transfer.ledger.tables import datasets, sessions
 from transfer.model import Item, Session, SourceFile
+from transfer.opening import entries, require_folder
 from transfer.paths import is_leftover
 from transfer.steps.work import Failure, SessionWork
 
@@ -95,13 +98,11 @@ def look(root: Path, session: PurePosixPath) -> Found:
     """
     require_root(root)
     folder = root / session
-    if folder.is_symlink() or not folder.is_dir():
-        do = "Put the session's folder back, then release the session."
-        raise NotASession("there is no such session folder", to=folder, do=do)
+    _require_session(root, folder)
     files: dict[PurePosixPath, SourceFile] = {}
     refused: dict[PurePosixPath, TransferError] = {}
-    for path, entry in _walk(folder, PurePosixPath()):
-        seen = _nameable(session / path) or _regular(entry)
+    for path, found in _walk(root, folder, PurePosixPath()):
+        seen = _nameable(session / path) or _regular(found, folder / path)
         if isinstance(seen, TransferError):
             refused[_shown(path)] = seen
         else:
@@ -109,19 +110,43 @@ def look(root: Path, session: PurePosixPath) -> Found:
     return Found(files, refused)
 
 
-def _walk(folder: Path, below: PurePosixPath) -> Iterator[tuple[PurePosixPath, os.DirEntry[str]]]:
+def _require_session(root: Path, folder: Path) -> None:
+    """Raise `NotASession` unless the folder is there and no link leads to it."""
     try:
-        entries = sorted(os.scandir(folder / below), key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return  # it was moved while we walked: the second look will tell
+        require_folder(folder, below=root)
+    except UnsafeSource as error:
+        do = "Put the folders themselves there, or write the place they are in as the lab's root."
+        raise NotASession("a link stands in the session's path", to=error.to, do=do) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        do = "Put the session's folder back, then release the session."
+        raise NotASession("there is no such session folder", to=folder, do=do) from error
     except OSError as error:
-        raise SourceUnreadable(f"the folder cannot be read ({error.strerror})", to=folder / below) from error
-    for entry in entries:
-        path = below / entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(folder, path)
-        elif not entry.name.endswith(".flag") and not is_leftover(entry.name):
-            yield path, entry
+        raise _unlisted(error, folder) from error
+
+
+def _walk(
+    root: Path, folder: Path, below: PurePosixPath
+) -> Iterator[tuple[PurePosixPath, os.stat_result | OSError | UnsafeSource]]:
+    """Every file below the folder, as it is or why it cannot be looked at."""
+    try:
+        found = entries(folder / below, below=root)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # it was moved while we walked: the second look will tell
+    except UnsafeSource as error:  # a link took the folder's place while we walked
+        yield below, error
+        return
+    except OSError as error:
+        raise _unlisted(error, folder / below) from error
+    for name, seen in found:
+        path = below / name
+        if isinstance(seen, os.stat_result) and stat.S_ISDIR(seen.st_mode):
+            yield from _walk(root, folder, path)
+        elif not name.endswith(".flag") and not is_leftover(name):
+            yield path, seen
+
+
+def _unlisted(error: OSError, folder: Path) -> SourceUnreadable:
+    return SourceUnreadable(f"the folder cannot be read ({error.strerror})", to=folder)
 
 
 def _nameable(path: PurePosixPath) -> TransferError | None:
@@ -144,16 +169,16 @@ def _shown(path: PurePosixPath) -> PurePosixPath:
     return PurePosixPath(text)
 
 
-def _regular(entry: os.DirEntry[str]) -> os.stat_result | TransferError:
+def _regular(seen: os.stat_result | OSError | UnsafeSource, place: Path) -> os.stat_result | TransferError:
     """The file's stat, or why it is refused.  A link is refused wherever it points: its target moves by itself."""
-    try:
-        seen = entry.stat(follow_symlinks=False)
-    except OSError as error:
-        return SourceUnreadable(f"the file cannot be looked at ({error.strerror})", to=entry.path)
+    if isinstance(seen, UnsafeSource):
+        return seen
+    if isinstance(seen, OSError):
+        return SourceUnreadable(f"the file cannot be looked at ({seen.strerror})", to=place)
     if stat.S_ISLNK(seen.st_mode):
-        return UnsafeSource("this is a symbolic link", to=entry.path)
+        return UnsafeSource("this is a symbolic link", to=place)
     if not stat.S_ISREG(seen.st_mode):
-        return UnsafeSource("this is a pipe, socket or device", to=entry.path)
+        return UnsafeSource("this is a pipe, socket or device", to=place)
     return seen
 
 
@@ -167,14 +192,15 @@ def discover(work: SessionWork, session: Session, listed: Mapping[PurePosixPath,
     known = _known(work, session)
     looks: dict[PurePosixPath, Look] = {}
     unquiet: list[PurePosixPath] = []
-    for file in first.files.values() if listed is None else _listed_files(first, listed):
-        work.ensure()
-        try:
-            looks[file.path] = _hashed(work, session, file, known.get(file.path), listed)
-        except (SourceChanged, SourceVanished):
-            unquiet.append(file.path)
-        except TransferError as error:
-            looks[file.path] = _trouble(file.path, error, file.size)
+    with _keeping(work, session, looks):
+        for file in first.files.values() if listed is None else _listed_files(first, listed):
+            work.ensure()
+            try:
+                looks[file.path] = _hashed(work, session, file, known.get(file.path), listed)
+            except (SourceChanged, SourceVanished):
+                unquiet.append(file.path)
+            except TransferError as error:
+                looks[file.path] = _trouble(file.path, error, file.size)
     second = look(work.lab.root, session.path)
     for path in [path for path in looks if second.files.get(path) != first.files.get(path)]:
         del looks[path]
@@ -187,6 +213,17 @@ def discover(work: SessionWork, session: Session, listed: Mapping[PurePosixPath,
         gone = discovered(tx, session, work.lab, list(looks.values()))
     unreadable = any((one.unregistrable or "").startswith(_UNREADABLE) for one in looks.values())
     return Discovery(first.fingerprint, gone, unquiet, unreadable)
+
+
+@contextmanager
+def _keeping(work: SessionWork, session: Session, looks: Mapping[PurePosixPath, Look]) -> Iterator[None]:
+    """Keep what is hashed when the visit must be given back: a rig may record more often than hashing takes."""
+    try:
+        yield
+    except GivenBack:
+        with work.ledger.guarded(work.lease) as tx:
+            keep_hashes(tx, session, list(looks.values()))
+        raise
 
 
 def _listed_files(found: Found, listed: Mapping[PurePosixPath, Listed]) -> Iterator[SourceFile]:
@@ -222,7 +259,8 @@ def _hashed(
     same = known is not None and (known.file.size, known.file.mtime_ns) == (file.size, file.mtime_ns)
     md5 = known.file.md5 if known is not None and same else None
     if md5 is None:
-        seen = digest_file(work.lab.root / session.path / file.path, moved=work.moved)
+        place = work.lab.root / session.path / file.path
+        seen = digest_file(place, moved=work.moved, below=work.lab.root)
         if (seen.size, seen.mtime_ns) != (file.size, file.mtime_ns):
             raise SourceChanged("the file changed while it was hashed", to=file.path)
         md5 = seen.md5

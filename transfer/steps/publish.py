@@ -1,10 +1,10 @@
 """publish: bring the proved bytes under their final name, so that no reader and no late worker can see others.
 
 The order is the protocol (docs/architecture.md, "publish protocol"): the VERIFIED fact is committed
-under the lease, Alyx is read again, then the *fence* removes every other partial of the dataset, then the
-rename.  The rename's source is the fencing token: a worker that was overtaken renames nothing, because
-its partial is gone.  A missing partial is no failure by itself: the final name is hashed, and equal bytes
-count as published.
+under the lease, Alyx is read again (what it announces that stands in a partial only is withdrawn), then
+the *fence* removes every other partial of the dataset, then the rename.  The rename's source is the
+fencing token: a worker that was overtaken renames nothing, because its partial is gone.  A missing partial
+is no failure by itself: the final name is hashed, and equal bytes count as published.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,8 @@ def publish(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     for some in by_hundred(items):
         work.ensure()
         same, differ, gone = read_again(work, some)
-        withdraw(work, differ)
+        # Whose bytes stand in a partial is not announced: push may have sent it while Alyx could not be asked.
+        withdraw(work, [*differ, *(fresh for fresh in same if fresh.item.partial)])
         failures += gone + rediscover([fresh.item for fresh in differ], hash_moved)
         ours += [fresh.item for fresh in same]
     fenced, unfenced = _fence(work, ours)
@@ -108,8 +109,7 @@ def _rename(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
 
 def _write(work: StreamingWork, published: Sequence[Item]) -> None:
     if published:
-        with work.ledger.guarded(work.lease) as tx:
-            write_published(tx, published)
+        work.ledger.write(work.lease, lambda tx: write_published(tx, published))
 
 
 def _ensured(work: StreamingWork, renames: Sequence[Rename]) -> Iterator[Rename]:

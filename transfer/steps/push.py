@@ -4,10 +4,12 @@ PROMISES
 - the partial's name (random attempt id) is committed before it is opened, and no attempt writes
   another's partial;
 - what already stands under the final name with the registered hash is adopted, zero bytes sent;
-- what Alyx announces although the stored bytes are not its hash's is withdrawn before anything is sent;
+- what Alyx announces although the stored bytes are not its hash's is withdrawn before anything is sent, or, where
+  Alyx is away just then, before anything is published;
 - a source whose bytes are no longer those registered goes back to be discovered, at no cost in tries;
 - no file is called vanished while the lab's whole root is away (a share that is not mounted);
-- what an attempt that did not end left of the same bytes is offered to the transport, which may continue it.
+- what an attempt that did not end left of the same bytes is offered to the transport, which may continue it;
+- what a lost attempt left whole is SENT as it stands (`late`).
 
 After a lost connection the files that were not yet sent go again on a fresh connection, at most three
 times, each time under a new partial name: the server may still be writing what the dead one sent.
@@ -16,15 +18,16 @@ times, each time under a new partial name: the server may still be writing what 
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import methodcaller
 from pathlib import PurePosixPath
 
 from transfer.errors import ConnectionLost, SourceChanged, SourceVanished, StoredFileMissing, TransferError
-from transfer.ledger.guarded import Move
+from transfer.ledger.guarded import Guarded, Move
 from transfer.ledger.processes import has_ended
 from transfer.model import Item
 from transfer.paths import partial_name
 from transfer.status import Proof, Status
-from transfer.steps import coexistence
+from transfer.steps import coexistence, late
 from transfer.steps.discover import require_root
 from transfer.steps.record import hash_moved
 from transfer.steps.verify import prove
@@ -40,41 +43,41 @@ def push(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     """PLANNED -> SENT (or, adopted, -> VERIFIED).  Raises `SourceRootMissing`."""
     failures: list[Failure] = []
     ours: list[Fresh] = []
-    for some in by_hundred(items):
+    for some in by_hundred(items) if work.alyx else ():
         work.ensure()
         same, differ, gone = read_again(work, some)
         withdraw(work, differ)
         failures += gone + rediscover([fresh.item for fresh in differ], hash_moved)
         ours += same
     work.ensure()
-    missing, unseen = _adopt(work, ours)
+    missing, unseen = _adopt(work, [fresh.item for fresh in ours] if work.alyx else items, ours)
     failures += unseen + _send(work, missing)
     if any(isinstance(failure.error, SourceVanished) for failure in failures):
         require_root(work.lab.root)
     return failures
 
 
-def _adopt(work: StreamingWork, fresh: Sequence[Fresh]) -> tuple[list[Item], list[Failure]]:
+def _adopt(
+    work: StreamingWork, items: Sequence[Item], fresh: Sequence[Fresh]
+) -> tuple[list[Item], list[Failure]]:
     """Take over what stands there already; answers what must be sent, and what could not be looked at.
 
-    What could not be read just now is neither withdrawn nor sent: a failed look proves nothing.
+    What could not be read just now is neither withdrawn nor sent: a failed look proves nothing.  `fresh` is what
+    Alyx says of the items, empty while it is away.
     """
-    stored = work.transport.stat([found.item.store_path for found in fresh])
-    there = [
-        found for found, file in zip(fresh, stored, strict=True) if file and file.size == found.item.size
-    ]
+    stored = work.transport.stat([item.store_path for item in items])
+    there = [item for item, file in zip(items, stored, strict=True) if file and file.size == item.size]
     right: list[tuple[Item, Proof]] = []
     unseen: list[Failure] = []
-    for item, seen, error in prove(work, [(found.item, found.item.store_path) for found in there]):
+    for item, seen, error in prove(work, [(item, item.store_path) for item in there]):
         if seen is not None and seen.md5 == item.md5:
             right.append((item, seen.proof))
         elif error is not None and not isinstance(error, StoredFileMissing):
             unseen.append(Failure(item=item, error=error))
     settled = {item.id for item, _ in right} | {failure.item.id for failure in unseen}
-    missing = [found for found in fresh if found.item.id not in settled]
-    withdraw(work, missing)
+    withdraw(work, [found for found in fresh if found.item.id not in settled])
     _write_adopted(work, right)
-    return [found.item for found in missing], unseen
+    return [item for item in items if item.id not in settled], unseen
 
 
 def _write_adopted(work: StreamingWork, right: Sequence[tuple[Item, Proof]]) -> None:
@@ -82,7 +85,8 @@ def _write_adopted(work: StreamingWork, right: Sequence[tuple[Item, Proof]]) -> 
         return
     proofs = {item.id: proof for item, proof in right}
     why = "the store holds these bytes already"
-    with work.ledger.guarded(work.lease) as tx:
+
+    def write(tx: Guarded) -> None:
         sent = tx.move([Move(item=item, became=Status.SENT, why=why) for item, _ in right])
         tx.move(
             [
@@ -91,13 +95,16 @@ def _write_adopted(work: StreamingWork, right: Sequence[tuple[Item, Proof]]) -> 
             ]
         )
 
+    work.ledger.write(work.lease, write)
+
 
 def _send(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     waiting, failures = coexistence.set_pending(work, items)
     for connection in range(_CONNECTIONS):
         attempt = work.lease.token if connection == 0 else secrets.token_hex(4)
         lost: list[Failure] = []
-        for failure in _send_once(work, waiting, attempt, again=connection > 0):
+        tried = list(_send_once(work, waiting, attempt, again=connection > 0))
+        for failure in late.not_arrived(work, tried):
             (lost if isinstance(failure.error, ConnectionLost) else failures).append(failure)
         waiting = [failure.item for failure in lost]
         if not waiting:
@@ -129,8 +136,7 @@ def _uploads(work: StreamingWork, items: Sequence[Item], attempt: str, *, again:
     """Name partials, commit the names, then hand the files over."""
     for start in range(0, len(items), _INTENTS):
         some = [(item, attempt, partial_name(item.uuid, attempt)) for item in items[start : start + _INTENTS]]
-        with work.ledger.guarded(work.lease) as tx:
-            ours = tx.intend(some)
+        ours = work.ledger.write(work.lease, methodcaller("intend", some))
         for item in ours:
             work.ensure()
             yield Upload(
@@ -141,6 +147,7 @@ def _uploads(work: StreamingWork, items: Sequence[Item], attempt: str, *, again:
                 mtime_ns=item.mtime_ns,
                 earlier=_earlier(item),
                 earlier_ended=again or has_ended(item.opened_by),
+                below=work.lab.root,
             )
 
 
@@ -153,8 +160,8 @@ def _write_sent(work: StreamingWork, done: Sequence[Item]) -> None:
     """Each of `done` carries the attempt that sent it and its partial."""
     if not done:
         return
-    with work.ledger.guarded(work.lease) as tx:
-        tx.move([Move(item=item, became=Status.SENT, partial=item.partial) for item in done])
+    moves = [Move(item=item, became=Status.SENT, partial=item.partial) for item in done]
+    work.ledger.write(work.lease, lambda tx: tx.move(moves))
 
 
 def _failure(item: Item, error: TransferError) -> Failure:

@@ -43,8 +43,8 @@ def _record(work: BatchWork, items: Sequence[Item]) -> list[Failure]:
     failures += [
         Failure(item=fresh.item, error=_lost_update(fresh.item)) for fresh in same if not fresh.announced
     ]
-    with work.ledger.guarded(work.lease) as tx:
-        recorded(tx, [Arrival(item=fresh.item, read_back_at=read_back_at) for fresh in arrived])
+    arrivals = [Arrival(item=fresh.item, read_back_at=read_back_at) for fresh in arrived]
+    work.ledger.write(work.lease, lambda tx: recorded(tx, arrivals))
     return failures
 
 

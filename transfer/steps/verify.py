@@ -46,18 +46,11 @@ def verify(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
         else:
             back_to = Status.PLANNED if isinstance(error, StoredFileMissing) else None
             failures.append(Failure(item=item, error=error or _missing(item.partial_path), back_to=back_to))
-    with work.ledger.guarded(work.lease) as tx:
-        tx.move(
-            [
-                Move(
-                    item=replace(item, proof=None),
-                    became=Status.VERIFIED,
-                    partial=item.partial,
-                    proof=item.proof,
-                )
-                for item in good
-            ]
-        )
+    moves = [
+        Move(item=replace(item, proof=None), became=Status.VERIFIED, partial=item.partial, proof=item.proof)
+        for item in good
+    ]
+    work.ledger.write(work.lease, lambda tx: tx.move(moves))
     return failures
 
 

@@ -60,9 +60,14 @@ class SessionWork(Work):
 
 @dataclass(kw_only=True, slots=True)
 class BatchWork(Work):
-    """Push to record, whatever carries the bytes."""
+    """Push to record, whatever carries the bytes.
+
+    Without `alyx` it is kept back now: push goes on without the look there, because all it writes is a partial of
+    its own, and publish looks before anybody else can see the bytes.
+    """
 
     announcers: int = 4  # connections that PATCH at once
+    alyx: bool = True
 
 
 @dataclass(kw_only=True, slots=True)

@@ -16,7 +16,9 @@ Promises (checked by `transfer.conformance` on every transport):
   `StoredFileMissing`;
 - results come in any order, each with its request's `key`;
 - `moved(n)` is called with the number of bytes moved since the last call, from any thread, often enough
-  to serve as a sign of life (at least once a second while bytes move).
+  to serve as a sign of life (at least once a second while bytes move).  It may take its time, because there the
+  lab machine's limit is kept; and what it raises that is no `Exception` breaks everything off, partials left as
+  they are (see `transfer.guest`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,6 +53,8 @@ class Upload:
     need not be sent again; a transport that cannot continue it sends everything.  It is copied, never written:
     a late worker may still have it open.  Only with `earlier_ended`, when the process that wrote it is known to be
     gone, may it be taken over by a rename.
+
+    Below the folder `below` no link is followed on the way to `source`.
     """
 
     key: int
@@ -60,6 +64,7 @@ class Upload:
     mtime_ns: int
     earlier: PurePosixPath | None = None
     earlier_ended: bool = False
+    below: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

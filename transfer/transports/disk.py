@@ -83,6 +83,10 @@ class Disk:
                 "a link inside the store leads out of it", to=place, do="Remove the link from the store."
             )
 
+    def require_inside(self, descriptor: int, place: Path) -> None:
+        """As `place`, of a file that is open now: a folder may have become a link since it was looked at."""
+        self._confine(_reached(descriptor, place), place)
+
     def make_folder(self, folder: PurePosixPath) -> None:
         place = self.place(folder, follow=True)
         with self.naming(folder):
@@ -157,6 +161,13 @@ class Disk:
             to=self.root,
             do="Mount the disk or correct its root in the config.",
         )
+
+
+def _reached(descriptor: int, place: Path) -> Path:
+    """Where an open file really is."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
+    return Path(os.path.realpath(place))  # not Linux
 
 
 def _is_link(place: Path) -> bool:

@@ -38,7 +38,7 @@ class Landing:
         if self._into is not None:
             with naming(self._into):
                 self._into.parent.mkdir(parents=True, exist_ok=True)
-                self._descriptor = os.open(self._into, _WRITE, 0o644)
+                self._descriptor = os.open(self._into, _WRITE, 0o666)  # less the umask
         return self
 
     def __exit__(

@@ -213,7 +213,7 @@ class LocalTransport:
 
     def _send(self, upload: Upload, moved: Moved) -> Sent:
         place = self._disk.place(upload.partial)
-        with Source(upload.source) as source:
+        with Source(upload.source, below=upload.below) as source:
             source.expect(upload.size)
             self._disk.make_folder(upload.partial.parent)
             with self._partial(place, upload.partial) as descriptor:
@@ -232,6 +232,7 @@ class LocalTransport:
         with self._disk.naming(path), self._disk.effect("opening-partial", "partial-opened", path):
             descriptor = os.open(place, _NEW, self._file_mode)
         try:
+            self._disk.require_inside(descriptor, place)
             yield descriptor
         except TransferError:
             with contextlib.suppress(OSError):
@@ -281,6 +282,7 @@ class LocalTransport:
         with self._disk.naming(path):
             stored = io.FileIO(os.open(os.path.realpath(place), _READ), "rb")
         with stored:
+            self._disk.require_inside(stored.fileno(), place)
             if not stat.S_ISREG(os.fstat(stored.fileno()).st_mode):
                 raise StoreRefused("not a regular file", to=place)
             if hasattr(os, "posix_fadvise"):

@@ -39,7 +39,7 @@ class Sender:
         """Raises `TransferError`."""
         place = self._store.place(upload.partial)
         self._store.require_sayable(line, upload.partial)
-        with Source(upload.source) as source:
+        with Source(upload.source, below=upload.below) as source:
             source.expect(upload.size)
             self._folders.ensure(line, upload.partial.parent)
             if self._store.size(line, upload.partial) is not None:
@@ -109,7 +109,7 @@ def _agrees(line: Line, place: str, upload: Upload, size: int, moved: Moved) -> 
     memory = memoryview(bytearray(1 << 20))
     left = size
     try:
-        with Source(upload.source) as source, line.transfer(f"RETR {place}") as data:
+        with Source(upload.source, below=upload.below) as source, line.transfer(f"RETR {place}") as data:
             for piece in source.pieces(upload.size):
                 for at in _filled(piece[:left], memory, data):
                     if memory[: at.stop - at.start] != piece[at]:

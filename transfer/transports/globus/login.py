@@ -27,6 +27,7 @@ from globus_sdk.response import GlobusHTTPResponse
 from globus_sdk.transport import RequestsTransport, RetryConfig
 
 from transfer.errors import MoverConsentRequired, MoverLoginExpired
+from transfer.secrecy import remember
 from transfer.transports.globus.options import GlobusOptions
 from transfer.transports.globus.refusals import asking
 from transfer.transports.globus.refusals import field as part
@@ -126,6 +127,7 @@ def _secret(options: GlobusOptions) -> str:
             to=options.client_secret_file,
             do="Write the secret into its first line.",
         )
+    remember(first)
     return first
 
 
@@ -157,6 +159,7 @@ def _kept(options: GlobusOptions) -> str:
         raise MoverLoginExpired("the login in the file is another client's", to=file)
     if scope != options.scope:
         raise MoverConsentRequired("data_access was changed after the login", to=file)
+    remember(token)
     return token
 
 
@@ -164,6 +167,7 @@ def _keep(options: GlobusOptions, refresh_token: str) -> None:
     """Put the file in place as a whole, readable for its owner only."""
     file = options.token_file
     assert file is not None
+    remember(refresh_token)
     text = json.dumps(
         {"client_id": str(options.client_id), "scope": options.scope, "refresh_token": refresh_token}
     )
@@ -238,6 +242,7 @@ def _row(answer: GlobusHTTPResponse) -> dict[str, Any]:
 
 def _token(answer: GlobusHTTPResponse) -> Token:
     row = _row(answer)
+    remember(str(part(row, "access_token")))
     return Token(str(part(row, "access_token")), time.time() + float(part(row, "expires_in")))
 
 

@@ -33,7 +33,7 @@ class Growing(Landing):
             return super().__enter__()
         with naming(self._into):
             self._into.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self._into, _GROW, 0o644)
+            self._descriptor = os.open(self._into, _GROW, 0o666)  # less the umask
             while piece := os.read(self._descriptor, BUFFER):
                 self._digests.add(piece)
                 self.size += len(piece)

@@ -54,7 +54,7 @@ class LargeSender:
         """Raises `TransferError`."""
         yield from self._batch.my_turn()
         try:
-            with StripeSource(upload.source) as source:
+            with StripeSource(upload.source, below=upload.below) as source:
                 source.expect(upload.size)
                 return (yield from self._send(line, upload, source))
         finally:

@@ -87,7 +87,7 @@ class Sender:
         yield Room(min(upload.size, self.terms.piece))
         offset = 0
         try:
-            with Source(upload.source) as source:
+            with Source(upload.source, below=upload.below) as source:
                 for piece in source.pieces(upload.size, at_most=self.terms.piece):
                     yield write(opened.handle, offset, piece)
                     offset += len(piece)

@@ -38,7 +38,7 @@ from transfer.transports.sftp.carriers.command_line import (
     unfit_for_a_line,
     version_of,
 )
-from transfer.transports.sftp.carriers.process import SshProcess, SshStream
+from transfer.transports.sftp.carriers.process import SshProcess, SshStream, environment
 from transfer.transports.sftp.options import SftpOptions, split_public_key
 from transfer.transports.sftp.protocol import Stream
 
@@ -78,7 +78,12 @@ def _answer(words: Sequence[str]) -> str:
     """What a program says that only tells; nothing where it cannot be asked."""
     try:
         told = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TELLS_WITHIN, check=False
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TELLS_WITHIN,
+            check=False,
+            env=environment(),
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

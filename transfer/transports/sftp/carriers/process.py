@@ -44,7 +44,7 @@ class SshProcess:
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=subprocess.PIPE,
-                    env=_environment(),
+                    env=environment(),
                     start_new_session=True,
                 )
             assert self._process.stderr is not None
@@ -201,7 +201,7 @@ def _sent(line: socket.socket, left: memoryview) -> memoryview:
     return left
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, without our secrets and without what could make ssh, or a jump host's ssh, ask somebody."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ALYX_TRANSFER_")}
     for name in ("SSH_ASKPASS", "DISPLAY", "WAYLAND_DISPLAY"):

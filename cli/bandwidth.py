@@ -1,0 +1,203 @@
+"""`bandwidth`: which limit holds at each lab machine, why and until when; and a person's limit above the config's."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from cli import output
+from cli.desk import Desk, at_desk
+from cli.status import span
+from transfer.errors import NothingFound
+
+if TYPE_CHECKING:
+    from transfer.bandwidth import Standing
+    from transfer.timetable import Rate
+
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
+_HEEDED = "Running workers follow within a few seconds."
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("bandwidth")(bandwidth)
+
+
+def bandwidth(
+    context: typer.Context,
+    lab: Annotated[str | None, typer.Argument(help="A lab or its repository; every lab if left out.")] = None,
+    limit: Annotated[
+        str | None, typer.Argument(help="What it may use from now on: 10MB/s, 100Mbit/s, unlimited, or 0.")
+    ] = None,
+    lasting: Annotated[
+        str | None, typer.Option("--for", metavar="LENGTH", help="How long: 90s, 10min, 2h, 7d.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Until then: 18:00, or 2026-03-04T18:00.")
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Let the config's timetable hold again.")] = False,
+    why: Annotated[
+        str | None, typer.Option("--why", metavar="TEXT", help="The reason, shown wherever it holds.")
+    ] = None,
+    as_json: output.Json = False,
+) -> None:
+    """Show what may be sent from each lab machine now, or change it at once."""
+    _refuse_confusion(lab, limit, lasting, until, clear=clear, why=why)
+    with at_desk(context) as desk:
+        names = list(desk.settings.labs) if lab is None else [_lab(desk, lab)]
+        if limit is not None:
+            _set(desk, names[0], limit, lasting, until, why)
+        elif clear:
+            _clear(desk, names[0], why)
+        found = standings(desk, names)
+    if as_json:
+        output.document([row(name, one) for name, one in found])
+        return
+    output.listing(
+        [row(name, one) for name, one in found], _COLUMNS, as_json=False, empty="The config names no lab."
+    )
+    if limit is not None or clear:
+        output.say(_HEEDED)
+
+
+def _refuse_confusion(
+    lab: str | None,
+    limit: str | None,
+    lasting: str | None,
+    until: str | None,
+    *,
+    clear: bool,
+    why: str | None,
+) -> None:
+    if clear and (lab is None or limit is not None):
+        raise typer.BadParameter("--clear needs a LAB and no limit.")
+    if limit is None and (lasting or until):
+        raise typer.BadParameter("--for and --until need a LAB and a limit.")
+    if lasting and until:
+        raise typer.BadParameter("--for and --until say the same thing: keep one.")
+    if why and limit is None and not clear:
+        raise typer.BadParameter("--why goes with a limit or with --clear.")
+
+
+def _lab(desk: Desk, words: str) -> str:
+    for name, lab in desk.settings.labs.items():
+        if words in (name, lab.repository):
+            return name
+    known = ", ".join(desk.settings.labs) or "none"
+    raise NothingFound("the config has no such lab", to=words, do=f"The labs of the config: {known}.")
+
+
+def _set(desk: Desk, name: str, limit: str, lasting: str | None, until: str | None, why: str | None) -> None:
+    from transfer.ledger import bandwidth as kept
+    from transfer.ledger import endpoints
+    from transfer.timetable import Misread, read_rate
+
+    try:
+        rate = read_rate(limit)
+    except Misread as misread:
+        raise typer.BadParameter(str(misread)) from misread
+    lab = desk.settings.labs[name]
+    at = moment(until, zone=lab.guest.timezone, now=datetime.now(UTC)) if until else None
+    endpoints.ensure(desk.ledger, desk.endpoint_names)
+    kept.set_limit(
+        desk.ledger, lab.repository, rate, lasting=span(lasting) if lasting else None, until=at, why=why
+    )
+
+
+def _clear(desk: Desk, name: str, why: str | None) -> None:
+    from transfer.ledger import bandwidth as kept
+
+    kept.clear_limit(desk.ledger, desk.settings.labs[name].repository, why=why)
+
+
+def moment(words: str, *, zone: str | None, now: datetime) -> datetime:
+    """A moment as people type it: a time of day is the next one; the hours are the lab's, else this machine's."""
+    ours = ZoneInfo(zone) if zone else None
+    found = _CLOCK.fullmatch(words.strip())
+    try:
+        if found:
+            here = now.astimezone(ours)
+            wall = here.replace(
+                tzinfo=None, hour=int(found[1]), minute=int(found[2]), second=0, microsecond=0
+            )
+            at = _aware(wall, ours)
+            at = at if at > now else _aware(wall + timedelta(days=1), ours)
+        else:
+            read = datetime.fromisoformat(words.strip())
+            at = read if read.tzinfo else _aware(read, ours)
+    except ValueError as error:
+        what = f'"{words}" is no time. Write for example 18:00 or 2026-03-04T18:00.'
+        raise typer.BadParameter(what) from error
+    if at <= now:
+        raise typer.BadParameter(f"{at:%Y-%m-%d %H:%M %Z} is over.")
+    return at.astimezone(UTC)
+
+
+def _aware(wall: datetime, zone: ZoneInfo | None) -> datetime:
+    return wall.replace(tzinfo=zone) if zone else wall.astimezone()
+
+
+# ---- what holds ------------------------------------------------------------------------------------------------
+
+
+def standings(desk: Desk, names: Sequence[str]) -> "list[tuple[str, Standing]]":
+    """The limit in force at these labs' machines."""
+    from config import wiring
+
+    guest = wiring.guest(desk.settings, desk.ledger)
+    return [(name, guest.standing(desk.settings.labs[name].repository)) for name in names]
+
+
+def lines(desk: Desk) -> list[str]:
+    """One line for each lab that has anything to tell: a limit, a timetable, a recording."""
+    from transfer.bandwidth import Origin, sentence
+
+    found = standings(desk, list(desk.settings.labs))
+    return [
+        f"Bandwidth of {name}: {sentence(one)}."
+        for name, one in found
+        if one.origin is not Origin.NOBODY or one.recording is not None
+    ]
+
+
+def row(name: str, found: "Standing") -> dict[str, Any]:
+    """One lab as JSON has it."""
+    return {
+        "lab": name,
+        "bytes_per_second": found.rate,
+        "origin": found.origin,
+        "because": found.because,
+        "changes_at": found.changes_at,
+        "then_bytes_per_second": found.then if found.changes_at else None,
+        "recording": found.recording,
+        "limit": _shown(found.rate),
+        "next": f"{_shown(found.then)} from {output.text(found.changes_at)}" if found.changes_at else None,
+        "remark": _remark(found),
+    }
+
+
+def _shown(rate: "Rate") -> str:
+    from transfer.timetable import shown
+
+    return shown(rate)
+
+
+def _remark(found: "Standing") -> str | None:
+    seen = found.recording
+    if seen is None:
+        return None
+    if seen.stale:
+        return f"{seen.flag} stands since {output.text(seen.since)}: if nothing records, remove it"
+    return f"{seen.flag} since {output.text(seen.since)}"
+
+
+_COLUMNS = (
+    output.Column("lab", "lab"),
+    output.Column("limit", "limit", right=True),
+    output.Column("because", "because"),
+    output.Column("next", "next"),
+    output.Column("remark", "flag"),
+)

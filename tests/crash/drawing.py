@@ -1,0 +1,135 @@
+"""Which faults there are to play, and in which order: learnt from runs without a fault, drawn by a seed."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.crash.actors import until
+from tests.crash.points import Action, Fault, Side
+from tests.crash.rounds import Kind, Plan, Round
+from tests.crash.seams import is_timed
+from tests.crash.stage import Stage, Transport
+
+_MIDWAY: dict[Transport, Fault] = {
+    "sftp": Fault(label="sftp write", side="after", nth=20, action="kill"),
+    "ftp": Fault(label="ftp data", side="after", nth=6, action="kill"),
+    "local": Fault(label="disk writing-chunk", side="after", nth=6, action="kill"),
+    "globus": Fault(label="globus transfer", side="after", nth=1, action="kill"),
+}
+"""How the first worker of an `heir` round dies: with a file half sent, or a task that it does not know of."""
+_SIDES: tuple[Side, ...] = ("before", "after")
+_ACTIONS: tuple[Action, ...] = ("kill", "pause")
+_ANYWHERE = 6  # one round in so many is killed at a random moment
+
+
+@dataclass(frozen=True)
+class Known:
+    """The classes of effects by the kind of round in which they are met, with how often one may be counted on."""
+
+    calm: Counter[str]
+    late: Counter[str]
+    heir: Counter[str]
+    seconds: float
+
+    @property
+    def labels(self) -> set[str]:
+        return set(self.calm) | set(self.late) | set(self.heir)
+
+    def by_kind(self) -> Iterator[tuple[Kind, str, int]]:
+        kinds: list[tuple[Kind, Counter[str]]] = [
+            ("calm", self.calm),
+            ("late", self.late),
+            ("heir", self.heir),
+        ]
+        for kind, counts in kinds:
+            for label in sorted(counts):
+                yield kind, label, counts[label]
+
+
+def explore(stage: Stage, seed: int) -> Known:
+    """Run without a fault, once quietly with a change afterwards and once behind a death, and note what is met."""
+    calm, late, seconds = _quiet_run(stage, seed)
+    heir = _behind_a_death(stage, seed)
+    return Known(
+        calm=_planned(calm),
+        late=_planned(Counter({label: count for label, count in late.items() if label not in calm})),
+        heir=_planned(
+            Counter(
+                {label: count for label, count in heir.items() if label not in calm and label not in late}
+            )
+        ),
+        seconds=seconds,
+    )
+
+
+def _planned(counts: Counter[str]) -> Counter[str]:
+    return Counter({label: count for label, count in counts.items() if not is_timed(label)})
+
+
+def _quiet_run(stage: Stage, seed: int) -> tuple[Counter[str], Counter[str], float]:
+    import time
+
+    plan = Plan(number=0, seed=seed, kind="late", patch=True)
+    with stage.scene(seed) as scene:
+        round_ = Round(scene, plan)
+        try:
+            began = time.monotonic()
+            worker = round_._worker("explorer")
+            until(round_._all_has_arrived, "a run without a fault arrives")
+            seconds = time.monotonic() - began
+            before = worker.passed
+            round_._patch()
+            until(round_._all_is_well, "a change arrives")
+            worker.stop()
+            return before, worker.passed, seconds
+        finally:
+            round_.close()
+
+
+def _behind_a_death(stage: Stage, seed: int) -> Counter[str]:
+    plan = Plan(number=0, seed=seed, kind="heir", patch=False, first=_MIDWAY[stage.transport])
+    with stage.scene(seed) as scene:
+        round_ = Round(scene, plan)
+        try:
+            heir = round_._victim()
+            until(round_._all_is_well, "a run behind a death arrives")
+            heir.stop()
+            return heir.passed
+        finally:
+            round_.close()
+
+
+def plans(known: Known, transport: Transport, *, rounds: int, seed: int) -> Iterator[Plan]:
+    """So many rounds: each class on each side first with one action, then with the other, then from the start."""
+    chance = random.Random(seed)
+    faults = _endless(known, chance)
+    for number in range(1, rounds + 1):
+        own = chance.randrange(2**32)
+        patch = number % 2 == 0
+        if number % _ANYWHERE == 0:
+            moment = chance.uniform(0, 1.5 * known.seconds)
+            yield Plan(number=number, seed=own, kind="anywhere", patch=chance.random() < 0.5, after=moment)
+            continue
+        kind, fault = next(faults)
+        yield Plan(
+            number=number,
+            seed=own,
+            kind=kind,
+            patch=patch or kind == "late",
+            fault=fault,
+            first=_MIDWAY[transport] if kind == "heir" else None,
+        )
+
+
+def _endless(known: Known, chance: random.Random) -> Iterator[tuple[Kind, Fault]]:
+    places = [(kind, label, count, side) for kind, label, count in known.by_kind() for side in _SIDES]
+    turn = {place: chance.randrange(2) for place in places}
+    while places:
+        chance.shuffle(places)
+        for place in places:
+            kind, label, count, side = place
+            # Which of its class: not among the last, because two runs do not count alike to the last one.
+            nth = 1 if kind != "calm" else chance.randint(1, max(1, count * 3 // 4))
+            yield kind, Fault(label=label, side=side, nth=nth, action=_ACTIONS[turn[place] % 2])
+            turn[place] += 1

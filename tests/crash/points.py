@@ -1,0 +1,91 @@
+"""The places at which a worker process may die or stand still, as the process itself comes by them.
+
+Each outside effect has a class (its label) and two sides, before and after; `Points` counts them, announces each
+in a file that outlives the process, and at the one that was chosen the process dies (`os._exit`) or stops (SIGSTOP).
+The parent reads the file: a fault is known to have struck only because it is written there.
+"""
+
+import os
+import signal
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Side = Literal["before", "after"]
+Action = Literal["kill", "pause"]
+
+DIED = 77
+"""The exit code of a process that died at its point."""
+_STRUCK = "struck"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Die or stand still `side` the `nth` effect of class `label`."""
+
+    label: str
+    side: Side
+    nth: int
+    action: Action
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.side} {self.label} #{self.nth}"
+
+
+class Points:
+    """One process's points, written to `file`."""
+
+    def __init__(self, file: Path, fault: Fault | None) -> None:
+        self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._fault = fault
+        self._counts: Counter[str] = Counter()
+        self._guard = threading.Lock()
+
+    def before(self, label: str, *, may_die: bool = True) -> int:
+        """Answers which of its class this one is; without `may_die` the process may only stand still here."""
+        with self._guard:
+            self._counts[label] += 1
+            nth = self._counts[label]
+            self._write(f"before\t{label}\t{nth}")
+        self.strike(label, "before", nth, actions=("kill", "pause") if may_die else ("pause",))
+        return nth
+
+    def after(self, label: str, nth: int) -> None:
+        """The effect was done and its answer has come."""
+        self._write(f"after\t{label}\t{nth}")
+        self.strike(label, "after", nth)
+
+    def strike(
+        self, label: str, side: Side, nth: int, *, actions: tuple[Action, ...] = ("kill", "pause")
+    ) -> None:
+        """Die or stand still if this is the place."""
+        fault = self._fault
+        if fault is None or (fault.label, fault.side, fault.nth) != (label, side, nth):
+            return
+        if fault.action in actions:
+            self._write(f"{_STRUCK}\t{label}\t{nth}")
+            if fault.action == "kill":
+                os._exit(DIED)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _write(self, line: str) -> None:
+        os.write(self._descriptor, f"{line}\n".encode())
+
+
+def passed(file: Path) -> Counter[str]:
+    """How often each class was come by, on its near side."""
+    return Counter(label for side, label in _lines(file) if side == "before")
+
+
+def struck(file: Path) -> bool:
+    """Whether the fault of that process has struck."""
+    return any(side == _STRUCK for side, _ in _lines(file))
+
+
+def _lines(file: Path) -> list[tuple[str, str]]:
+    if not file.exists():
+        return []
+    rows = (line.split("\t") for line in file.read_text().splitlines())
+    return [(row[0], row[1]) for row in rows if len(row) == 3]

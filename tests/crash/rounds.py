@@ -1,0 +1,198 @@
+"""One round: workers run, one of them meets its fault, another client may write, and everything is looked at.
+
+    calm        the first worker meets its fault on the way of the first version
+    late        it meets it after everything had arrived once and another client replaced a file
+    heir        the first worker dies while it sends, the second meets the fault while it takes over
+    anywhere    the first worker is killed from outside at a random moment
+
+A worker that died is followed by a fresh one.  One that stands still is woken only after its lease has lapsed and
+another has brought everything home; then it goes on in the belief that it still holds what it held.
+"""
+
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.crash.actors import Never, Worker, until
+from tests.crash.findings import Findings, arrived, at_rest, decide_for_ours, judge, leases, reconcile
+from tests.crash.observer import Hashes, Observer
+from tests.crash.points import Action, Fault
+from tests.crash.stage import SESSION, SIZES, Scene, Stage
+
+Kind = Literal["calm", "late", "heir", "anywhere"]
+_GRACE = 3.0  # seconds of rest after which a fault that has not struck is said never to strike
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a round is to be.  `first` is how the first worker of an `heir` round dies."""
+
+    number: int
+    seed: int
+    kind: Kind
+    patch: bool
+    fault: Fault | None = None
+    first: Fault | None = None
+    after: float = 0.0
+
+    @property
+    def action(self) -> Action:
+        return self.fault.action if self.fault else "kill"
+
+    def __str__(self) -> str:
+        what = str(self.fault) if self.fault else f"kill after {self.after:.2f} s"
+        return f"{self.kind}: {what}{', patched' if self.patch else ''}"
+
+
+@dataclass
+class Played:
+    """What a round came to."""
+
+    plan: Plan
+    findings: Findings = field(default_factory=Findings)
+    lie_ms: int = 0
+    reached: bool = True
+    judged_by_a_person: int = 0
+    seconds: float = 0.0
+    passed: Counter[str] = field(default_factory=Counter)
+    said: str = ""
+
+    @property
+    def wrong(self) -> list[str]:
+        """Why the round failed, one sentence each."""
+        missed = [] if self.reached else [f"never reached: {self.plan.fault}"]
+        lie = (
+            [f"a lie of {self.lie_ms} ms although nobody else wrote"]
+            if self.lie_ms and not self.plan.patch
+            else []
+        )
+        return [*missed, *lie, *self.findings.sentences]
+
+
+class Round:
+    """The round that is being played."""
+
+    def __init__(self, scene: Scene, plan: Plan) -> None:
+        self.scene = scene
+        self.plan = plan
+        self.workers: list[Worker] = []
+        self.played = Played(plan)
+        self._chance = random.Random(plan.seed)
+        self._hashes = Hashes()
+        self._patched = False
+        self._target = f"{SESSION}/{self._chance.choice(sorted(SIZES))}"
+
+    # ---- the story
+
+    def play(self) -> None:
+        """Raises `Never` when something that must happen does not."""
+        victim = self._victim()
+        self._strike(victim)
+        if self.plan.patch and not self._patched and self.scene.registered(self._target):
+            self._patch()  # under the one who stands still, or behind the back of the one who died
+        follower = self._worker("follower")
+        until(self._all_is_well, "everything arrives although a worker fell")
+        if self.plan.action == "pause" and victim.alive:
+            victim.wake()
+            victim.stop()
+            if self.plan.patch:
+                reconcile(self.scene)
+            until(self._all_is_well, "what a late worker did is mended")
+        follower.kill()
+        until(lambda: not leases(self.scene), "every lease lapses")
+
+    def _victim(self) -> Worker:
+        """The worker that is to meet the fault, run up to the moment from which it can strike."""
+        if self.plan.kind == "heir":
+            first = self._worker("first", self.plan.first)
+            until(lambda: first.struck, f"the first worker dies: {self.plan.first}")
+            if self.plan.patch and self.scene.registered(self._target):
+                self._patch()
+            return self._worker("heir", self.plan.fault)
+        victim = self._worker("victim", self.plan.fault)
+        if self.plan.kind == "late":
+            until(lambda: victim.struck or self._all_has_arrived(), "the first version arrives")
+            if not victim.struck:
+                self._patch()
+        return victim
+
+    def _strike(self, victim: Worker) -> None:
+        if self.plan.fault is None:
+            time.sleep(self.plan.after)
+            victim.kill()
+            return
+        rested_since: float | None = None
+
+        def met() -> bool:
+            nonlocal rested_since
+            if victim.struck:
+                return True
+            if not victim.alive:
+                raise Never(f"worker {victim.name} ended by itself")
+            now = time.monotonic()
+            rested_since = (rested_since or now) if self._all_is_well() else None
+            return rested_since is not None and now - rested_since > _GRACE
+
+        until(met, f"the fault strikes: {self.plan.fault}")
+        self.played.reached = victim.struck
+        if not victim.struck:
+            victim.kill()
+
+    # ---- what is so
+
+    def _all_has_arrived(self) -> bool:
+        return arrived(self.scene, self._hashes) and at_rest(self.scene)
+
+    def _all_is_well(self) -> bool:
+        """Everything has arrived; on the way the other client writes as soon as it can, and the person decides."""
+        if self.plan.patch and not self._patched and self.plan.kind != "late" and self._may_patch():
+            self._patch()
+        if self._patched:
+            self.played.judged_by_a_person += decide_for_ours(self.scene)
+        return self._all_has_arrived() and (self._patched or not self.plan.patch)
+
+    def _may_patch(self) -> bool:
+        """Only once the fault has struck: before it, the run must be the one that was drawn from."""
+        struck = all(worker.struck or worker.fault is None or not worker.alive for worker in self.workers)
+        return struck and self.scene.registered(self._target)
+
+    # ---- who acts
+
+    def _worker(self, name: str, fault: Fault | None = None) -> Worker:
+        seed = self._chance.randrange(2**32)
+        made = Worker(self.scene.config, self.scene.folder, name, fault=fault, seed=seed)
+        self.workers.append(made)
+        return made
+
+    def _patch(self) -> None:
+        self.scene.patch(self._target, self._chance)
+        self._patched = True
+
+    def close(self) -> None:
+        for worker in self.workers:
+            self.played.passed += worker.passed
+            self.played.said += f"\n---- {worker.name}\n{worker.said}"
+            worker.close()
+
+
+def play(stage: Stage, plan: Plan) -> Played:
+    """Play one round and judge it."""
+    began = time.monotonic()
+    with stage.scene(plan.seed) as scene:
+        round_ = Round(scene, plan)
+        played = round_.played
+        with Observer(scene.alyx, scene.store) as observer:
+            try:
+                round_.play()
+            except Never as never:
+                played.findings.unclean.append(f"never happened: {never}")
+            finally:
+                round_.close()
+        played.lie_ms = observer.longest
+        judged = judge(scene, patched=plan.patch)
+        judged.unclean += played.findings.unclean
+        played.findings = judged
+    played.seconds = time.monotonic() - began
+    return played

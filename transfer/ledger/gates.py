@@ -1,0 +1,90 @@
+"""Which endpoints take no further piece of work now, as conditions of a claim: `pacing`'s gates, asked of the ledger.
+
+An endpoint is *full* when its breaker admits one piece of work at a time and somebody is busy there, or when as
+many batches move to it as its pace allows.  The claims of two workers on PostgreSQL see each other only after one
+has committed, so a claim asks again (`admitted`) with the endpoints' rows locked.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    case,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+
+from transfer.ledger.tables import OPEN, batches, endpoints, sessions
+from transfer.pacing import START, Breaker
+
+_ALYX = "alyx"
+
+
+def full(now: datetime) -> Select[Any]:
+    """The names of the endpoints that take nothing more now."""
+    one_at_a_time = endpoints.c.breaker != Breaker.CLOSED.value
+    moving = (
+        select(func.count())
+        .select_from(batches)
+        .where(batches.c.open == OPEN, batches.c.target == endpoints.c.name, batches.c.lease_until > now)
+        .correlate(endpoints)
+        .scalar_subquery()
+    )
+    # `case`, because a database may ask both sides of an AND, and who is busy takes a look at every lease.
+    return select(endpoints.c.name).where(
+        or_(
+            case((one_at_a_time, endpoints.c.name.in_(_busy(now))), else_=false()),
+            moving >= func.coalesce(endpoints.c.pace["at_once"].as_integer(), START),
+        )
+    )
+
+
+def _busy(now: datetime) -> Any:
+    """The endpoints that a leased session or batch touches.
+
+    A batch is not busy at Alyx: it may push for hours while Alyx is away, and what waits to be told must not wait
+    for that.
+    """
+    parts = [
+        select(column).where(table.c.lease_until > now)
+        for table, column in (
+            (batches, batches.c.target),
+            (batches, batches.c.source),
+            (sessions, sessions.c.source),
+            (sessions, literal(_ALYX)),
+        )
+    ]
+    return union_all(*parts)
+
+
+def taken(name: Any, now: datetime) -> ColumnElement[bool]:
+    """The condition that the endpoint `name` is full."""
+    condition: ColumnElement[bool] = (literal(name) if isinstance(name, str) else name).in_(full(now))
+    return condition
+
+
+def names_of(table: Table, row: Row[Any]) -> list[str]:
+    """The endpoints that a session or batch cannot do without: bytes move while Alyx is away."""
+    return [row.source, _ALYX] if table is sessions else [row.source, row.target]
+
+
+def admitted(connection: Connection, names: Sequence[str], now: datetime) -> bool:
+    """Whether a claim that touches these endpoints may still be taken; their rows stay locked until it is."""
+    connection.execute(
+        select(endpoints.c.name)
+        .where(endpoints.c.name.in_(names))
+        .order_by(endpoints.c.name)
+        .with_for_update()
+    )
+    refused = select(endpoints.c.name).where(endpoints.c.name.in_(names), endpoints.c.name.in_(full(now)))
+    return connection.execute(refused.limit(1)).first() is None
