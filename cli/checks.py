@@ -6,7 +6,9 @@ probe files at a store, which they remove again, and the ledger, which is made i
 """
 
 import os
+from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from cli.bench import Bench, Check, Note
 from config import doorbell, wiring
@@ -116,10 +118,20 @@ def clock(bench: Bench, _subject: str) -> str:
 
 
 def encrypted(bench: Bench, _subject: str) -> str:
-    url = bench.settings.alyx.url
-    if url.startswith("http://") and "//localhost" not in url and "//127." not in url:
-        raise Note(f"{url} is not encrypted: the password can be read on the way; use https")
+    told = bench.settings
+    urls = [told.alyx.url, *([told.web.server] if told.web.server and told.web.user else [])]
+    clear = [url for url in urls if urlsplit(url).scheme == "http" and not _is_here(urlsplit(url).hostname)]
+    if clear:
+        raise Note(f"{' and '.join(clear)} not encrypted: the password can be read on the way; use https")
     return "the password does not leave this machine in clear"
+
+
+def _is_here(host: str | None) -> bool:
+    """Whether an address never leaves this machine; a name that only begins like one does."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def lab_repositories(bench: Bench, subject: str) -> str:

@@ -273,7 +273,7 @@ def whole(told: Explanation) -> None:
 @pytest.mark.timeout(100)
 class TestOwners(Owners.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(
-        max_examples=20,
+        max_examples=12,
         stateful_step_count=20,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

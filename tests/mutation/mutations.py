@@ -124,7 +124,6 @@ MUTATIONS = (
         ),
         tests=(
             f"{PROTOCOL}[zombie_finishes_verifying]",
-            "tests/failures/test_failures_workers.py::test_a_worker_that_lost_its_lease_while_it_verified_ends_there",
         ),
     ),
     Mutation(
@@ -279,7 +278,7 @@ MUTATIONS = (
             ),
         ),
         tests=(
-            "tests/failures/test_failures_source.py::test_other_bytes_under_the_old_size_and_time_are_never_announced",
+            "tests/scenarios/test_one_file.py::test_a_file_that_changed_unseen_is_hashed_again_and_arrives",
         ),
     ),
     Mutation(

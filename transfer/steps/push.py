@@ -21,6 +21,7 @@ from dataclasses import replace
 from operator import methodcaller
 from pathlib import PurePosixPath
 
+from transfer.bandwidth import GivenBack
 from transfer.errors import ConnectionLost, SourceChanged, SourceVanished, StoredFileMissing, TransferError
 from transfer.ledger.guarded import Guarded, Move
 from transfer.ledger.processes import has_ended
@@ -118,17 +119,21 @@ def _send_once(work: StreamingWork, items: Sequence[Item], attempt: str, *, agai
         item.id: replace(item, attempt=attempt, partial=partial_name(item.uuid, attempt)) for item in items
     }
     done: list[Item] = []
-    for outcome in work.transport.put(_uploads(work, items, attempt, again=again), work.moved):
-        item = known[outcome.key]
-        if isinstance(outcome, Failed):
-            yield _failure(item, outcome.error)
-        elif outcome.md5 != item.md5 or outcome.size != item.size:
-            yield _failure(item, _changed(item))
-        else:
-            done.append(item)
-        if len(done) >= _SENT:
-            _write_sent(work, done)
-            done = []
+    try:
+        for outcome in work.transport.put(_uploads(work, items, attempt, again=again), work.moved):
+            item = known[outcome.key]
+            if isinstance(outcome, Failed):
+                yield _failure(item, outcome.error)
+            elif outcome.md5 != item.md5 or outcome.size != item.size:
+                yield _failure(item, _changed(item))
+            else:
+                done.append(item)
+            if len(done) >= _SENT:
+                _write_sent(work, done)
+                done = []
+    except GivenBack:
+        _write_sent(work, done)
+        raise
     _write_sent(work, done)
 
 

@@ -139,7 +139,7 @@ class Disk:
             raise self._store_error(error, self.root / path) from error
 
     def _store_error(self, error: OSError, place: Path) -> TransferError:
-        if error.errno in _AWAY or not self.root.is_dir():
+        if error.errno in _AWAY or not _is_there(self.root):
             return EndpointUnreachable("the disk is not there", to=self.root)
         match error.errno:
             case errno.ENOSPC | errno.EDQUOT:
@@ -168,6 +168,14 @@ def _reached(descriptor: int, place: Path) -> Path:
     with contextlib.suppress(OSError):
         return Path(f"/proc/self/fd/{descriptor}").readlink()
     return Path(os.path.realpath(place))  # not Linux
+
+
+def _is_there(root: Path) -> bool:
+    """False as well where the disk cannot even say: a share whose server is gone."""
+    try:
+        return root.is_dir()
+    except OSError:
+        return False
 
 
 def _is_link(place: Path) -> bool:

@@ -282,12 +282,13 @@ class LocalTransport:
         with self._disk.naming(path):
             stored = io.FileIO(os.open(os.path.realpath(place), _READ), "rb")
         with stored:
-            self._disk.require_inside(stored.fileno(), place)
-            if not stat.S_ISREG(os.fstat(stored.fileno()).st_mode):
-                raise StoreRefused("not a regular file", to=place)
-            if hasattr(os, "posix_fadvise"):
-                # Read back what the disk holds, not what memory still remembers of the writing.
-                os.posix_fadvise(stored.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            with self._disk.naming(path):
+                self._disk.require_inside(stored.fileno(), place)
+                if not stat.S_ISREG(os.fstat(stored.fileno()).st_mode):
+                    raise StoreRefused("not a regular file", to=place)
+                if hasattr(os, "posix_fadvise"):
+                    # Read back what the disk holds, not what memory still remembers of the writing.
+                    os.posix_fadvise(stored.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             yield stored
 
     def _look(self, place: Path, path: PurePosixPath) -> RemoteFile | None:

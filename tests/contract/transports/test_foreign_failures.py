@@ -53,6 +53,8 @@ SYSTEM: list[Exception] = [
     socket.gaierror(-2, "Name or service not known"),
     EOFError(),
 ]
+
+
 def as_openssl_makes_it(error: ssl.SSLError) -> ssl.SSLError:
     """With the attributes that only the C code sets."""
     error.reason = "SCRIPTED"

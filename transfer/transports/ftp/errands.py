@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from transfer.errors import PathTooLong, RenameDoesNotReplace, StoreDenied, StoredFileMissing, TransferError
+from transfer.errors import (
+    PathTooLong,
+    RenameDoesNotReplace,
+    StoreDenied,
+    StoredFileMissing,
+    StoreRefused,
+    TransferError,
+)
 from transfer.paths import is_leftover
 from transfer.transports.base import RemoteFile, Rename
 from transfer.transports.ftp.line import Line, Refusal
@@ -49,7 +56,9 @@ def _file(path: PurePosixPath, entry: str) -> RemoteFile | None:
 
 
 def _measures(line: Line, place: str, path: PurePosixPath) -> RemoteFile | None:
-    size = line.ask(f"SIZE {place}").text.split()[0]
+    size = line.ask(f"SIZE {place}").text.partition(" ")[0]
+    if not size.isdecimal():
+        raise StoreRefused("the server's answer to SIZE is no number", to=path)
     try:
         when = line.ask(f"MDTM {place}").text
     except Refusal:
