@@ -1,10 +1,12 @@
-"""What `push --dry-run` says: which files would move, how much that is, and about how long it would take.
+"""What `push --dry-run` says: which files would move, how much that is, about how long it would take, and what would
+stop it, all problems at once.
 
 Nothing is moved, hashed or written, not even a row of the ledger; where there is no ledger yet, none is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +16,11 @@ from transfer.errors import TransferError
 
 if TYPE_CHECKING:
     from config.sections import Settings
+    from transfer.catalog.base import Catalog
     from transfer.forecast import Forecast
     from transfer.ledger import Ledger
     from transfer.model import Lab, SessionKey
+    from transfer.preflight import Report
 
 
 def say_plans(settings: "Settings", wanted: "Sequence[tuple[Lab, SessionKey]]", *, as_json: bool) -> Exit:
@@ -25,25 +29,60 @@ def say_plans(settings: "Settings", wanted: "Sequence[tuple[Lab, SessionKey]]", 
     from transfer.catalog.types import KnownTypes
     from transfer.forecast import forecast
 
-    plans: list[Forecast] = []
+    plans: dict[SessionKey, Forecast] = {}
     stopped: list[TransferError] = []
     ledger = _ledger_to_read(settings)
     with closing(wiring.catalog(settings)) as catalog:
         types = KnownTypes(catalog)()
         for lab, key in wanted:
             try:
-                plans.append(forecast(ledger, catalog, types, lab, key))
+                plans[key] = forecast(ledger, catalog, types, lab, key)
             except TransferError as error:
                 stopped.append(error)
+        found = _obstacles(settings, ledger, catalog, {key: lab for lab, key in wanted}, plans)
     ledger.engine.dispose()
     if as_json:
-        output.document([plan.as_json() for plan in plans])
+        told = {"problems": [error.sentence for error in found.problems], "notes": list(found.notes)}
+        output.document([plan.as_json() | told for plan in plans.values()])
     else:
-        for plan in plans:
+        for plan in plans.values():
             _say_plan(plan)
+        for note in found.notes:
+            output.say(output.visible(f"note: {note}"))
+    stopped += found.problems
     for reason in stopped:
         output.complain(output.visible(failures.sentence(reason)))
     return failures.common_code(stopped)
+
+
+def _obstacles(
+    settings: "Settings",
+    ledger: "Ledger",
+    catalog: "Catalog",
+    labs: "Mapping[SessionKey, Lab]",
+    plans: "Mapping[SessionKey, Forecast]",
+) -> "Report":
+    """What would stop these plans, a store's space asked for all of them together."""
+    from config import wiring
+    from transfer import preflight
+
+    if not plans:
+        return preflight.Report()
+    stores = sorted({labs[key].store for key in plans})
+    return preflight.together(
+        [
+            preflight.of_clocks(ledger, catalog),
+            *(preflight.of_session(plan) for plan in plans.values()),
+            *(
+                preflight.of_store(
+                    store,
+                    [plan for key, plan in plans.items() if labs[key].store == store],
+                    partial(wiring.transport, settings, store),
+                )
+                for store in stores
+            ),
+        ]
+    )
 
 
 def _ledger_to_read(settings: "Settings") -> "Ledger":

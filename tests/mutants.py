@@ -27,7 +27,9 @@ sys.path.insert(0, str(ROOT))
 
 from tests.mutation.mutations import MUTATIONS, DoesNotApply, Mutation  # noqa: E402
 
-_LEFT_OUT = shutil.ignore_patterns(".git", "__pycache__", ".venv", "*.pyc", ".*_cache", "*.sqlite", "node_modules")
+_LEFT_OUT = shutil.ignore_patterns(
+    ".git", "__pycache__", ".venv", "*.pyc", ".*_cache", "*.sqlite", "node_modules"
+)
 _TIMEOUT = 600  # seconds for one run of pytest
 
 

@@ -27,6 +27,7 @@ from transfer.transports.local import LocalTransport
 LAB, LAB_SERVER, STORE = "cortexlab", "cortexlab_SR", "flatiron_cortexlab"
 SUBJECT, DAY = "KS023", date(2019, 12, 10)
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+_LONG_AFTER = NOON + timedelta(days=36_500)
 
 
 class Clock:
@@ -55,6 +56,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     open_store: Callable[[], StreamingTransport] | None = None
     ledger_url: str | None = None
+    rights_known: bool = True  # no small files are tried at the store before the first batch
     _catalogs: list[AlyxCatalog] = field(default_factory=list)
     _ledgers: list[Ledger] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)  # seconds the line to Alyx would have slept
@@ -99,6 +101,9 @@ class World:
         ledger = changes.pop("ledger", None) or self.new_ledger()
         catalog = changes.pop("catalog", None) or self.new_catalog()
         endpoints.ensure(ledger, [endpoints.ALYX, LAB_SERVER, STORE])
+        state = endpoints.state(ledger, STORE)
+        if self.rights_known and state and "rights_at" not in state.capabilities:
+            endpoints.learnt(ledger, STORE, rights_at=_LONG_AFTER.isoformat())
         options: dict[str, Any] = {
             "ledger": ledger,
             "catalog": catalog,

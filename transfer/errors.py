@@ -153,6 +153,12 @@ class QuietHours(TransferError):
     cause = "The bandwidth timetable allows nothing at this hour."
 
 
+class NamesCollide(TransferError):
+    code, name, cure, reach = "E-1016", "names-collide", Cure.PERSON, Reach.FILE
+    remedy = "Rename one of them: on Windows and macOS one takes the other's place when they are read back."
+    cause = "Some disks take names that differ in case or Unicode form only for one and the same."
+
+
 # ---- the store and the line -----------------------------------------------------------------------------
 
 
@@ -252,6 +258,18 @@ class QuotaExceeded(TransferError):
     code, name, cure, reach = "E-2016", "quota-exceeded", Cure.TIME, Reach.ENDPOINT
     remedy = "Free space in the account's quota at the store or have it raised; work goes on by itself."
     cause = "The account's share of the store is used up."
+
+
+class CredentialEnds(TransferError):
+    code, name, cure, reach = "E-2017", "credential-ends", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Renew it first: what is on its way when it ends is broken off, and is continued afterwards."
+    cause = "A certificate or a login holds for a limited time."
+
+
+class StoreRightsMissing(TransferError):
+    code, name, cure, reach = "E-2018", "store-rights-missing", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Give the store's account the right to rename, replace and delete its files, then resume."
+    cause = "The store's rules let the account write new files and not rename, replace or delete them."
 
 
 class MoverTaskGone(TransferError):

@@ -4,9 +4,9 @@
 
 A session is one piece of work for discover and register.  From then on its items travel in batches, and
 the fact an item stands at says which step it needs.  The furthest items of a batch go first: what is
-published is announced before anything new is sent.  While Alyx is away the furthest go first among those whose step
-does not need it (`WITHOUT_ALYX`): bytes move and are verified, publish and record wait.  Where a mover carries the bytes (Globus), push is asking it and
-looking, one look at a time.
+published is announced before anything new is sent.  While Alyx is away the furthest go first among those
+whose step does not need it (`WITHOUT_ALYX`): bytes move and are verified, publish and record wait.  Where a
+mover carries the bytes (Globus), push is asking it and looking, one look at a time.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -20,9 +20,11 @@ def main() -> int:
     words.add_argument("--transport", choices=TRANSPORTS, required=True)
     words.add_argument("--rounds", type=int, default=30)
     words.add_argument("--seed", type=int, default=1)
-    words.add_argument("--only", type=int, metavar="N", help="play the N-th round of that seed alone")
+    words.add_argument(
+        "--again", action="append", default=[], metavar="WORD", help="a round that failed, once more"
+    )
     words.add_argument("--json", action="store_true", help="the sum as one JSON document on standard output")
-    words.add_argument("--logs", action="store_true", help="what the workers of a failed round said")
+    words.add_argument("--logs", action="store_true", help="what the workers said, with each round")
     asked = words.parse_args()
     if lacking := missing(asked.transport):
         print(lacking, file=sys.stderr)
@@ -36,10 +38,12 @@ def main() -> int:
         print(
             f"{played.plan.number:4} {played.seconds:5.1f} s  {played.plan}{lie}: {verdict}", file=sys.stderr
         )
-        if asked.logs and played.wrong:
+        if played.wrong:
+            print(f"     again: --again '{played.plan.again}'", file=sys.stderr)
+        if asked.logs:
             print(played.said, file=sys.stderr)
 
-    result = run(asked.transport, rounds=asked.rounds, seed=asked.seed, only=asked.only, told=tell)
+    result = run(asked.transport, rounds=asked.rounds, seed=asked.seed, again=asked.again, told=tell)
     if asked.json:
         print(json.dumps(result.document(), indent=2))
     else:

@@ -23,12 +23,12 @@ class Never(Exception):
     """What must happen did not."""
 
 
-def until(happened: Callable[[], object], what: str, *, patience: float = PATIENCE) -> None:
-    """Look until it is so.  Raises `Never` with `what` when it is not."""
-    deadline = time.monotonic() + patience
+def until(happened: Callable[[], object], what: str, *, tell: Callable[[], str] = str) -> None:
+    """Look until it is so.  Raises `Never` with `what`, and what there is to tell, when it is not."""
+    deadline = time.monotonic() + PATIENCE
     while not happened():
         if time.monotonic() > deadline:
-            raise Never(what)
+            raise Never(what + tell())
         time.sleep(0.02)
 
 
@@ -86,10 +86,10 @@ class Worker:
         self._signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it as a service manager does: what is in hand is finished first."""
+        """End it as a service manager does: what is in hand is finished first, if it had begun at all."""
         self._signal(signal.SIGTERM)
         self._process.join(PATIENCE)
-        if self._process.exitcode != 0:
+        if self._process.exitcode not in (0, -signal.SIGTERM):
             raise Never(f"worker {self.name} ended with {self._process.exitcode}")
 
     def _signal(self, which: signal.Signals) -> None:

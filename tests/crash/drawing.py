@@ -1,23 +1,18 @@
 """Which faults there are to play, and in which order: learnt from runs without a fault, drawn by a seed."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from tests.crash.actors import until
 from tests.crash.points import Action, Fault, Side
-from tests.crash.rounds import Kind, Plan, Round
+from tests.crash.rounds import MIDWAY, Kind, Plan, Round
 from tests.crash.seams import is_timed
 from tests.crash.stage import Stage, Transport
 
-_MIDWAY: dict[Transport, Fault] = {
-    "sftp": Fault(label="sftp write", side="after", nth=20, action="kill"),
-    "ftp": Fault(label="ftp data", side="after", nth=6, action="kill"),
-    "local": Fault(label="disk writing-chunk", side="after", nth=6, action="kill"),
-    "globus": Fault(label="globus transfer", side="after", nth=1, action="kill"),
-}
-"""How the first worker of an `heir` round dies: with a file half sent, or a task that it does not know of."""
 _SIDES: tuple[Side, ...] = ("before", "after")
 _ACTIONS: tuple[Action, ...] = ("kill", "pause")
 _ANYWHERE = 6  # one round in so many is killed at a random moment
@@ -68,19 +63,17 @@ def _planned(counts: Counter[str]) -> Counter[str]:
 
 
 def _quiet_run(stage: Stage, seed: int) -> tuple[Counter[str], Counter[str], float]:
-    import time
-
     plan = Plan(number=0, seed=seed, kind="late", patch=True)
     with stage.scene(seed) as scene:
         round_ = Round(scene, plan)
         try:
             began = time.monotonic()
-            worker = round_._worker("explorer")
-            until(round_._all_has_arrived, "a run without a fault arrives")
+            worker = round_.worker("explorer")
+            until(round_.all_has_arrived, "a run without a fault arrives", tell=lambda: worker.said)
             seconds = time.monotonic() - began
             before = worker.passed
-            round_._patch()
-            until(round_._all_is_well, "a change arrives")
+            round_.patch()
+            until(round_.all_is_well, "a change arrives", tell=lambda: worker.said)
             worker.stop()
             return before, worker.passed, seconds
         finally:
@@ -88,12 +81,12 @@ def _quiet_run(stage: Stage, seed: int) -> tuple[Counter[str], Counter[str], flo
 
 
 def _behind_a_death(stage: Stage, seed: int) -> Counter[str]:
-    plan = Plan(number=0, seed=seed, kind="heir", patch=False, first=_MIDWAY[stage.transport])
+    plan = Plan(number=0, seed=seed, kind="heir", patch=False, first=MIDWAY[stage.transport])
     with stage.scene(seed) as scene:
         round_ = Round(scene, plan)
         try:
-            heir = round_._victim()
-            until(round_._all_is_well, "a run behind a death arrives")
+            heir = round_.victim()
+            until(round_.all_is_well, "a run behind a death arrives", tell=lambda: heir.said)
             heir.stop()
             return heir.passed
         finally:
@@ -103,7 +96,7 @@ def _behind_a_death(stage: Stage, seed: int) -> Counter[str]:
 def plans(known: Known, transport: Transport, *, rounds: int, seed: int) -> Iterator[Plan]:
     """So many rounds: each class on each side first with one action, then with the other, then from the start."""
     chance = random.Random(seed)
-    faults = _endless(known, chance)
+    faults = _endless(known, seed)
     for number in range(1, rounds + 1):
         own = chance.randrange(2**32)
         patch = number % 2 == 0
@@ -118,18 +111,21 @@ def plans(known: Known, transport: Transport, *, rounds: int, seed: int) -> Iter
             kind=kind,
             patch=patch or kind == "late",
             fault=fault,
-            first=_MIDWAY[transport] if kind == "heir" else None,
+            first=MIDWAY[transport] if kind == "heir" else None,
         )
 
 
-def _endless(known: Known, chance: random.Random) -> Iterator[tuple[Kind, Fault]]:
+def _endless(known: Known, seed: int) -> Iterator[tuple[Kind, Fault]]:
+    """Each place drawn by itself, so that one class more or less moves no other."""
     places = [(kind, label, count, side) for kind, label, count in known.by_kind() for side in _SIDES]
-    turn = {place: chance.randrange(2) for place in places}
-    while places:
-        chance.shuffle(places)
-        for place in places:
-            kind, label, count, side = place
+    for turn in count(0) if places else ():
+        drawn = []
+        for kind, label, times, side in places:
+            chance = random.Random(f"{seed} {kind} {label} {side}")
+            action = _ACTIONS[(chance.randrange(2) + turn) % 2]
+            chance = random.Random(f"{seed} {kind} {label} {side} {turn}")
             # Which of its class: not among the last, because two runs do not count alike to the last one.
-            nth = 1 if kind != "calm" else chance.randint(1, max(1, count * 3 // 4))
-            yield kind, Fault(label=label, side=side, nth=nth, action=_ACTIONS[turn[place] % 2])
-            turn[place] += 1
+            nth = 1 + chance.randrange(max(1, times * 3 // 4)) if kind == "calm" else 1
+            drawn.append((chance.random(), kind, Fault(label=label, side=side, nth=nth, action=action)))
+        for _, kind, fault in sorted(drawn, key=lambda one: one[0]):
+            yield kind, fault

@@ -1,10 +1,11 @@
 """Many rounds on one stage, and what they come to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from tests.crash.drawing import explore, plans
-from tests.crash.rounds import Played, play
+from tests.crash.rounds import Plan, Played, drawn, play
+from tests.crash.seams import is_timed
 from tests.crash.stage import Stage, Transport
 
 LIE_BOUND_MS = 30_000
@@ -49,7 +50,9 @@ class Result:
             self.lie_ms_patched = max(self.lie_ms_patched, played.lie_ms)
         else:
             self.lie_ms = max(self.lie_ms, played.lie_ms)
-        self.failures += [f"round {plan.number} ({plan}): {sentence}" for sentence in played.wrong]
+        self.failures += [
+            f"round {plan.number} ({plan}; --again '{plan.again}'): {sentence}" for sentence in played.wrong
+        ]
 
     @property
     def good(self) -> bool:
@@ -64,21 +67,24 @@ def run(
     *,
     rounds: int,
     seed: int,
-    only: int | None = None,
+    again: Sequence[str] = (),
     told: Callable[[Played], None] = lambda _played: None,
 ) -> Result:
-    """Play the rounds; `only` that one of them.  `told` hears of each as it ends."""
+    """Play the rounds, or those that said `again`.  `told` hears of each as it ends."""
     result = Result(transport, seed)
     struck: set[str] = set()
     with Stage(transport) as stage:
-        known = explore(stage, seed)
-        seen = set(known.labels)
-        for plan in plans(known, transport, rounds=rounds, seed=seed):
-            if only is not None and plan.number != only:
-                continue
+        seen = set[str]()
+        if again:
+            chosen: Iterable[Plan] = [drawn(one, transport, number) for number, one in enumerate(again, 1)]
+        else:
+            known = explore(stage, seed)
+            seen |= known.labels
+            chosen = plans(known, transport, rounds=rounds, seed=seed)
+        for plan in chosen:
             played = play(stage, plan)
             result.add(played)
-            seen |= {label for label in played.passed if not label.startswith("commit pulse.")}
+            seen |= {label for label in played.passed if not is_timed(label)}
             if plan.fault is not None and played.reached:
                 struck.add(plan.fault.label)
             told(played)

@@ -42,6 +42,8 @@ class Points:
         self._fault = fault
         self._counts: Counter[str] = Counter()
         self._guard = threading.Lock()
+        self.in_transaction = threading.RLock()
+        """Held in each transaction of the ledger, and by whoever makes the process stand still."""
 
     def before(self, label: str, *, may_die: bool = True) -> int:
         """Answers which of its class this one is; without `may_die` the process may only stand still here."""
@@ -64,11 +66,15 @@ class Points:
         fault = self._fault
         if fault is None or (fault.label, fault.side, fault.nth) != (label, side, nth):
             return
-        if fault.action in actions:
+        if fault.action not in actions:
+            return
+        if fault.action == "kill":
             self._write(f"{_STRUCK}\t{label}\t{nth}")
-            if fault.action == "kill":
-                os._exit(DIED)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            os._exit(DIED)
+        with self.in_transaction:
+            self._write(f"{_STRUCK}\t{label}\t{nth}")
+            # To this thread, which stops before it goes on; sent to the process, another may take it, and late.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def _write(self, line: str) -> None:
         os.write(self._descriptor, f"{line}\n".encode())

@@ -1,4 +1,4 @@
-"""One round: workers run, one of them meets its fault, another client may write, and everything is looked at.
+"""One round: workers run, one of them meets its fault, another client may write (one file or all of them), and everything is looked at.
 
     calm        the first worker meets its fault on the way of the first version
     late        it meets it after everything had arrived once and another client replaced a file
@@ -19,9 +19,16 @@ from tests.crash.actors import Never, Worker, until
 from tests.crash.findings import Findings, arrived, at_rest, decide_for_ours, judge, leases, reconcile
 from tests.crash.observer import Hashes, Observer
 from tests.crash.points import Action, Fault
-from tests.crash.stage import SESSION, SIZES, Scene, Stage
+from tests.crash.stage import SESSION, SIZES, Scene, Stage, Transport
 
 Kind = Literal["calm", "late", "heir", "anywhere"]
+MIDWAY: dict[Transport, Fault] = {
+    "sftp": Fault(label="sftp write", side="after", nth=20, action="kill"),
+    "ftp": Fault(label="ftp data", side="after", nth=6, action="kill"),
+    "local": Fault(label="disk writing-chunk", side="after", nth=6, action="kill"),
+    "globus": Fault(label="globus transfer", side="after", nth=1, action="kill"),
+}
+"""How the first worker of an `heir` round dies: with a file half sent, or a task that it does not know of."""
 _GRACE = 3.0  # seconds of rest after which a fault that has not struck is said never to strike
 
 
@@ -44,6 +51,28 @@ class Plan:
     def __str__(self) -> str:
         what = str(self.fault) if self.fault else f"kill after {self.after:.2f} s"
         return f"{self.kind}: {what}{', patched' if self.patch else ''}"
+
+    @property
+    def again(self) -> str:
+        """Everything that was drawn, as one word for `--again`."""
+        fault = self.fault or Fault(label="", side="before", nth=0, action="kill")
+        told = [self.kind, fault.action, fault.side, fault.label, fault.nth]
+        return "|".join(map(str, [*told, "patch" if self.patch else "", self.after, self.seed]))
+
+
+def drawn(again: str, transport: Transport, number: int = 1) -> Plan:
+    """The plan that said `again`."""
+    kind, action, side, label, nth, patch, after, seed = again.split("|")
+    fault = Fault(label=label, side=side, nth=int(nth), action=action) if label else None  # type: ignore[arg-type]
+    return Plan(
+        number=number,
+        seed=int(seed),
+        kind=kind,  # type: ignore[arg-type]
+        patch=bool(patch),
+        fault=fault,
+        first=MIDWAY[transport] if kind == "heir" else None,
+        after=float(after),
+    )
 
 
 @dataclass
@@ -82,40 +111,41 @@ class Round:
         self._chance = random.Random(plan.seed)
         self._hashes = Hashes()
         self._patched = False
-        self._target = f"{SESSION}/{self._chance.choice(sorted(SIZES))}"
+        files = [f"{SESSION}/{name}" for name in sorted(SIZES)]
+        self._targets = files if self._chance.random() < 0.5 else [self._chance.choice(files)]
 
     # ---- the story
 
     def play(self) -> None:
         """Raises `Never` when something that must happen does not."""
-        victim = self._victim()
+        victim = self.victim()
         self._strike(victim)
-        if self.plan.patch and not self._patched and self.scene.registered(self._target):
-            self._patch()  # under the one who stands still, or behind the back of the one who died
-        follower = self._worker("follower")
-        until(self._all_is_well, "everything arrives although a worker fell")
+        if self.plan.patch and not self._patched and self.scene.registered(self._targets):
+            self.patch()  # under the one who stands still, or behind the back of the one who died
+        follower = self.worker("follower")
+        until(self.all_is_well, "everything arrives although a worker fell")
         if self.plan.action == "pause" and victim.alive:
             victim.wake()
             victim.stop()
             if self.plan.patch:
                 reconcile(self.scene)
-            until(self._all_is_well, "what a late worker did is mended")
+            until(self.all_is_well, "what a late worker did is mended")
         follower.kill()
         until(lambda: not leases(self.scene), "every lease lapses")
 
-    def _victim(self) -> Worker:
+    def victim(self) -> Worker:
         """The worker that is to meet the fault, run up to the moment from which it can strike."""
         if self.plan.kind == "heir":
-            first = self._worker("first", self.plan.first)
+            first = self.worker("first", self.plan.first)
             until(lambda: first.struck, f"the first worker dies: {self.plan.first}")
-            if self.plan.patch and self.scene.registered(self._target):
-                self._patch()
-            return self._worker("heir", self.plan.fault)
-        victim = self._worker("victim", self.plan.fault)
+            if self.plan.patch and self.scene.registered(self._targets):
+                self.patch()
+            return self.worker("heir", self.plan.fault)
+        victim = self.worker("victim", self.plan.fault)
         if self.plan.kind == "late":
-            until(lambda: victim.struck or self._all_has_arrived(), "the first version arrives")
+            until(lambda: victim.struck or self.all_has_arrived(), "the first version arrives")
             if not victim.struck:
-                self._patch()
+                self.patch()
         return victim
 
     def _strike(self, victim: Worker) -> None:
@@ -132,7 +162,7 @@ class Round:
             if not victim.alive:
                 raise Never(f"worker {victim.name} ended by itself")
             now = time.monotonic()
-            rested_since = (rested_since or now) if self._all_is_well() else None
+            rested_since = (rested_since or now) if self.all_is_well() else None
             return rested_since is not None and now - rested_since > _GRACE
 
         until(met, f"the fault strikes: {self.plan.fault}")
@@ -142,32 +172,32 @@ class Round:
 
     # ---- what is so
 
-    def _all_has_arrived(self) -> bool:
+    def all_has_arrived(self) -> bool:
         return arrived(self.scene, self._hashes) and at_rest(self.scene)
 
-    def _all_is_well(self) -> bool:
+    def all_is_well(self) -> bool:
         """Everything has arrived; on the way the other client writes as soon as it can, and the person decides."""
         if self.plan.patch and not self._patched and self.plan.kind != "late" and self._may_patch():
-            self._patch()
+            self.patch()
         if self._patched:
             self.played.judged_by_a_person += decide_for_ours(self.scene)
-        return self._all_has_arrived() and (self._patched or not self.plan.patch)
+        return self.all_has_arrived() and (self._patched or not self.plan.patch)
 
     def _may_patch(self) -> bool:
         """Only once the fault has struck: before it, the run must be the one that was drawn from."""
         struck = all(worker.struck or worker.fault is None or not worker.alive for worker in self.workers)
-        return struck and self.scene.registered(self._target)
+        return struck and self.scene.registered(self._targets)
 
     # ---- who acts
 
-    def _worker(self, name: str, fault: Fault | None = None) -> Worker:
+    def worker(self, name: str, fault: Fault | None = None) -> Worker:
         seed = self._chance.randrange(2**32)
         made = Worker(self.scene.config, self.scene.folder, name, fault=fault, seed=seed)
         self.workers.append(made)
         return made
 
-    def _patch(self) -> None:
-        self.scene.patch(self._target, self._chance)
+    def patch(self) -> None:
+        self.scene.patch(self._targets, self._chance)
         self._patched = True
 
     def close(self) -> None:

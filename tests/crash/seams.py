@@ -7,9 +7,10 @@
     disk ...        each effect on a mounted disk
     globus ...      each writing request to Globus, and the reservation of a submission key
 
-They are patched in the worker's own process, after it was forked and before it begins.  A process may not stand
-still inside a transaction: SQLite's lock would keep every other worker out, and what is rehearsed would be
-another thing.  It stands before the transaction begins instead, and dies right before the COMMIT.
+They are patched in the worker's own process, after it was forked and before it begins.  A process does not stand
+still while one of its threads is inside a transaction: SQLite's lock would keep every other worker out until it is
+woken, and nobody could overtake it.  At a commit it stands before the transaction begins, and dies right before
+the COMMIT.
 """
 
 import re
@@ -21,11 +22,11 @@ from typing import Any
 from tests.crash.points import Points
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_FTP_EFFECTS = frozenset("APPE COMB DELE HASH MFMT MKD RETR RMD RNFR RNTO SITE STOR XMD5 XSHA256".split())
+_FTP_EFFECTS = frozenset(
+    {"APPE", "COMB", "DELE", "HASH", "MFMT", "MKD", "RETR", "RNFR", "RNTO", "SITE", "STOR", "XMD5"}
+)
 _TIMED = re.compile(r"^commit pulse\.")
 """Heartbeats come with time, not with the work: none is planned for, a kill at a random moment may meet one."""
-
-Patch = Callable[[Any, str, Callable[..., Any]], None]
 
 
 def is_timed(label: str) -> bool:
@@ -48,7 +49,7 @@ def _ledger(points: Points) -> None:
     def writing(self: Transactions) -> Iterator[Any]:
         label = f"commit {_who_asks()}"
         nth = points.before(label, may_die=False)
-        with real(self) as connection:
+        with points.in_transaction, real(self) as connection:
             yield connection
             points.strike(label, "before", nth, actions=("kill",))
         points.after(label, nth)
@@ -90,8 +91,10 @@ def _around_answers(points: Points, owner: Any, name: str, label: str) -> None:
 
     def met(*args: Any, **kwargs: Any) -> Iterator[Any]:
         nth = points.before(label)
-        yield from real(*args, **kwargs)
-        points.after(label, nth)
+        try:
+            yield from real(*args, **kwargs)
+        finally:  # whoever has all answers does not ask whether there is another
+            points.after(label, nth)
 
     setattr(owner, name, met)
 

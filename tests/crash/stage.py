@@ -9,7 +9,7 @@ import random
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -104,24 +104,25 @@ class Scene:
             self._write(f"{SESSION}/{name}", chance.randbytes(size), time=_LONG_AGO)
         (self.lab_root / SESSION / "raw_session.flag").touch()
 
-    def registered(self, path: str) -> bool:
-        """Whether Alyx knows a central record for the file: only then may another client register it again."""
-        return any(row["relative_path"] == path for row in self.alyx.tables.file_records(STORE))
+    def registered(self, paths: Collection[str]) -> bool:
+        """Whether Alyx knows a central record for each: only then may another client register them again."""
+        return set(paths) <= {row["relative_path"] for row in self.alyx.tables.file_records(STORE)}
 
-    def patch(self, path: str, chance: random.Random) -> None:
-        """Another client replaces the lab's file, atomically, and registers what it holds now."""
-        content = chance.randbytes(chance.choice([(self.lab_root / path).stat().st_size, 50_001]) or 3)
-        self._write(path, content)
+    def patch(self, paths: Sequence[str], chance: random.Random) -> None:
+        """Another client replaces lab files, each atomically, and registers what they hold now."""
+        for path in paths:
+            size = chance.choice([(self.lab_root / path).stat().st_size, 50_001])
+            self._write(path, chance.randbytes(size or 3))
         answer = httpx2.post(
             f"{self.alyx.url}/register-file",
             headers={"Authorization": f"Token {self.alyx.token_for('other_tool')}"},
             json={
                 "created_by": "other_tool",
                 "path": SESSION,
-                "filenames": [path.removeprefix(f"{SESSION}/")],
-                "hashes": [md5(content)],
-                "filesizes": [len(content)],
-                "versions": [None],
+                "filenames": [path.removeprefix(f"{SESSION}/") for path in paths],
+                "hashes": [self.files[path] for path in paths],
+                "filesizes": [(self.lab_root / path).stat().st_size for path in paths],
+                "versions": [None for _ in paths],
                 "name": LAB_SERVER,
                 "labs": [LAB],
             },

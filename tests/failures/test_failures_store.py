@@ -8,10 +8,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from tests.stage import Actor
-from tests.world import STORE, World, world
+from tests.world import STORE, World, md5, world
 from transfer.digests import Algorithm
 from transfer.ledger import endpoints
-from transfer.paths import is_partial
 from transfer.runner import Runner
 from transfer.transports.base import Capabilities, Digested, Failed, Moved, Sent, Upload
 from transfer.transports.local import LocalTransport
@@ -68,16 +67,16 @@ class Damaging(LocalTransport):
 
         for outcome in super().put(noted(), moved):
             upload = known[outcome.key]
-            if is_partial(upload.partial.name) and upload.key not in self.struck and self._strikes(upload):
+            if upload.key and upload.key not in self.struck and self._strikes(upload):  # a probe's key is 0
                 turn_a_bit(self._place / upload.partial)
                 self.struck.append(upload.key)
             yield outcome
 
 
 class Hashing(Damaging):
-    """The same, with a hash command that remembers what it was told when a file was written, and looks at nothing.
+    """The same, with a hash command that repeats what it heard when a file was written, and looks at nothing.
 
-    With `honest` looks it tells the truth, as long as the canary asks.
+    One that is honest to probes looks where the canary asks, in the root, and nowhere else.
     """
 
     def __init__(
@@ -114,8 +113,6 @@ class Hashing(Damaging):
 
 
 def hash_of(file: Path) -> str | None:
-    from tests.world import md5
-
     return md5(file.read_bytes()) if file.is_file() else None
 
 
@@ -175,9 +172,7 @@ def test_one_file_in_a_hundred_is_read_back_and_a_lie_demotes_the_store(box: Wor
 
 
 @pytest.mark.parametrize("standing", [CONTENT[:-1], b"", bytes(len(CONTENT))], ids=["cut", "empty", "other"])
-def test_what_stands_with_other_bytes_is_never_announced_and_is_replaced(
-    box: World, standing: bytes
-) -> None:
+def test_what_stands_with_other_bytes_is_never_announced_and_is_replaced(box: World, standing: bytes) -> None:
     """The name being there says nothing: neither a shorter file nor one of the right size is taken for a copy."""
     runner = planned(box, {NAME: CONTENT})
     place = box.stored(FILE)
@@ -196,11 +191,11 @@ def test_what_stands_with_other_bytes_is_never_announced_and_is_replaced(
 
 def test_a_death_between_the_rename_and_its_record_sends_nothing_again(box: World) -> None:
     """The next worker finds the partial gone, hashes the final name and goes on from there."""
-    planned(box, {NAME: CONTENT})
+    planned(box, {NAME: b"a few bytes"})
     first, second = Actor(box, "first"), Actor(box, "second")
     first.until("renamed")
     first.die()
-    assert box.stored(FILE).read_bytes() == CONTENT
+    assert box.stored(FILE).read_bytes() == b"a few bytes"
     assert not box.record(FILE)["exists"]
     box.clock.advance(LAPSE)
     second.finish()
@@ -210,17 +205,16 @@ def test_a_death_between_the_rename_and_its_record_sends_nothing_again(box: Worl
     assert box.stored_files() == [box.stored(FILE)]
 
 
-def test_sparse_files_arrive_with_their_content(box: World, tmp_path: Path) -> None:
+def test_a_sparse_file_arrives_with_its_content(box: World) -> None:
     """Holes are read as zeros and written out: the content is the same, the space it takes may not be."""
-    file = box.session() / "alf/spikes.amps.npy"
-    file.parent.mkdir(parents=True)
+    session = box.session()
+    file = box.write(session, NAME, b"")
     with file.open("wb") as sparse:
         sparse.seek(20_000_000)
         sparse.write(b"end")
     assert file.stat().st_blocks * 512 < 20_000_000, "the file has no hole here"
     runner = box.runner()
-    box.see(runner, box.session())
+    box.see(runner, session)
     box.settle(runner)
-    assert box.stored(f"{SESSION}/alf/spikes.amps.npy").read_bytes() == file.read_bytes()
-
-
+    assert box.ends() == [(NAME, "recorded")]
+    assert box.stored(FILE).read_bytes() == file.read_bytes()

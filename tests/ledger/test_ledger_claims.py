@@ -138,7 +138,7 @@ def test_while_alyx_is_away_a_batch_is_claimed_only_for_what_does_not_need_it(
 def test_while_alyx_is_away_an_item_that_waits_for_its_time_is_no_reason_to_claim(world: World) -> None:
     """One file is verified, the other is to be sent in an hour: nothing can be done now."""
     lease = world.claim(world.planned("a", "b"))
-    first, second = world.ledger.due_items(int(lease.subject))
+    _, second = world.ledger.due_items(int(lease.subject))
     with world.ledger.guarded(lease) as tx:
         tx.postpone([(second, OFFLINE)], at=NOON + timedelta(hours=1))
     world.advance(lease, Status.VERIFIED)

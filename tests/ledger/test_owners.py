@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import select
 
 from tests.ledger.build import LAB, NOTES, SPIKES, VIDEO, Place
@@ -97,6 +97,12 @@ class Owners(RuleBasedStateMachine):
             write(tx)
         if not dies:
             ledger.release(claimed[0])
+
+    @initialize(statuses=st.tuples(*[st.sampled_from(JOURNEY)] * 2))
+    def begin(self, statuses: tuple[Status, Status]) -> None:
+        """Two sessions somewhere on their way; from here on anything may happen."""
+        for subject, status in zip(SUBJECTS, statuses, strict=True):
+            self.place.at(status, subject)
 
     # ---- what happens
 
@@ -273,7 +279,7 @@ def whole(told: Explanation) -> None:
 @pytest.mark.timeout(100)
 class TestOwners(Owners.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(
-        max_examples=12,
+        max_examples=8,
         stateful_step_count=20,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -51,7 +51,9 @@ MUTATIONS = (
                 new="        if proved is not None:\n            good",
             ),
         ),
-        tests=("tests/failures/test_failures_store.py::test_a_bit_turned_on_the_way_is_found_and_sent_again",),
+        tests=(
+            "tests/failures/test_failures_store.py::test_a_bit_turned_on_the_way_is_found_and_sent_again",
+        ),
     ),
     Mutation(
         name="lease-guard",
@@ -122,9 +124,7 @@ MUTATIONS = (
                 new="    with work.ledger.unguarded() as tx:\n        tx.move(moves)\n    return failures",
             ),
         ),
-        tests=(
-            f"{PROTOCOL}[zombie_finishes_verifying]",
-        ),
+        tests=(f"{PROTOCOL}[zombie_finishes_verifying]",),
     ),
     Mutation(
         name="read-back",
@@ -258,8 +258,8 @@ MUTATIONS = (
         patches=(
             Patch(
                 file="transfer/digests.py",
-                old="        if (after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):\n",
-                new="        if after.st_size < 0:\n",
+                old="(after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns)",
+                new="after.st_size < 0",
             ),
         ),
         tests=(
@@ -337,6 +337,21 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        name="adopt-proved",
+        without="what stands under the final name with the right size is taken for a copy",
+        patches=(
+            Patch(
+                file="transfer/steps/push.py",
+                old="        if seen is not None and seen.md5 == item.md5:\n            right",
+                new="        if seen is not None:\n            right",
+            ),
+        ),
+        tests=(
+            "tests/failures/test_failures_store.py::"
+            "test_what_stands_with_other_bytes_is_never_announced_and_is_replaced",
+        ),
+    ),
+    Mutation(
         name="settle-central",
         without="an item is held over a wrong announcement",
         patches=(
@@ -346,7 +361,9 @@ MUTATIONS = (
                 new="            work.ensure()\n",
             ),
         ),
-        tests=("tests/scenarios/test_holds.py::test_a_wrong_announcement_is_withdrawn_before_the_item_is_held",),
+        tests=(
+            "tests/scenarios/test_holds.py::test_a_wrong_announcement_is_withdrawn_before_the_item_is_held",
+        ),
     ),
     Mutation(
         name="withdraw-before-sending",

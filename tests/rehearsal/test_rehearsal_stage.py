@@ -1,10 +1,13 @@
 """What a drill rests on: faults that must be met, an observer that sees lies, errors that do not go unseen."""
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
+import structlog
 
 from config import logs
 from config.sections import Logs
@@ -87,10 +90,6 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
 
 def announced(box: Box) -> Path:
     """A dataset whose copy stands at the store and is announced; answers the copy."""
-    import hashlib
-
-    import httpx2
-
     session = box.sessions[0]
     path = session.path.relative_to(box.lab_root)
     name = next(one for one in session.registrable if one.endswith("spikes.times.npy"))
@@ -155,8 +154,6 @@ def test_the_inspector_takes_a_kept_old_copy_for_what_its_name_says(box: Box) ->
 
 
 def test_an_error_of_the_programs_own_is_a_defect_and_a_warning_is_counted() -> None:
-    import structlog
-
     logs.configure(Logs(level="warning"))
     with Listening() as log:
         structlog.get_logger("transfer.aftermath").warning("file_failed", code="E-2011")

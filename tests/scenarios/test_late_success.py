@@ -97,10 +97,12 @@ def lost(_subject: object) -> ConnectionLost:
 
 def test_a_whole_partial_with_other_bytes_is_not_believed(box: World) -> None:
     """Size is no proof: the hash decides, and the file is sent anew."""
+    struck: list[Path] = []
 
     def damage(_subject: object) -> ConnectionLost:
         (partial,) = [path for path in box.stored_files() if path.name.endswith(".part")]
         partial.write_bytes(bytes(len(CONTENT)))
+        struck.append(partial)
         return lost(_subject)
 
     def opened() -> Faulty:
@@ -110,6 +112,7 @@ def test_a_whole_partial_with_other_bytes_is_not_believed(box: World) -> None:
 
     box.open_store = opened
     box.settle(planned(box))
+    assert struck, "the answer was never lost"
     assert box.ends() == [(NAME, "recorded")]
     assert box.stored(FILE).read_bytes() == CONTENT
     assert box.lies() == []
@@ -135,15 +138,18 @@ def test_a_file_that_changed_meanwhile_is_not_taken_for_arrived(box: World) -> N
 
 def test_a_rename_whose_answer_is_lost_at_every_try_is_found_before_it_is_given_up(box: World) -> None:
     """The last try's failure is not declared before the final name was hashed."""
+    opened_once: list[Faulty] = []
 
     def opened() -> Faulty:
         transport = Faulty(LocalTransport(box.store, connections=1))
         transport.script("publish", StoreRefused("no answer", to="store"), after=True)
+        opened_once.append(transport)
         return transport
 
     box.open_store = opened
     runner = planned(box, patience=Patience(tries=1))
     box.settle(runner)
+    assert sum(transport.played for transport in opened_once) >= 1, "the answer was never lost"
     assert box.facts() == {}
     assert box.ends() == [(NAME, "recorded")]
     assert box.record(FILE)["exists"]

@@ -64,6 +64,13 @@ def test_old_partials_and_old_copies_are_removed(box: World, runner: Runner) -> 
     assert box.stored(FILE).exists()
 
 
+def test_what_a_killed_trial_of_the_store_left_in_its_root_is_removed(box: World, runner: Runner) -> None:
+    """Where a hash command or a rename is tried out, no item ever stands."""
+    probe = leave(box, f".{uuid4()}.00000001.part", age=2 * DAY, folder=box.store)
+    assert swept(box, runner) == 1
+    assert not probe.exists()
+
+
 def test_young_leftovers_stay(box: World, runner: Runner) -> None:
     """A worker may be writing it."""
     part = leave(box, f".{uuid4()}.{ATTEMPT}.part", age=DAY - timedelta(minutes=1))

@@ -227,16 +227,21 @@ def upload(tmp_path: Path, key: int, partial: str) -> Upload:
 def test_a_folder_of_the_store_that_becomes_a_link_is_not_written_through(
     tmp_path: Path, outside: Path
 ) -> None:
-    """Just now it was a folder, and found inside: what counts is where the opened file is."""
+    """It becomes one in the moment before the opening: what counts is where the opened file is."""
     store = tmp_path / "store"
     (store / "a").mkdir(parents=True)
-    transport = LocalTransport(store, connections=1)
+
+    def race(effect: str, path: PurePosixPath) -> None:
+        if (effect, path) == ("opening-partial", P("a/second")):
+            swap(store / "a", outside)
+
+    transport = LocalTransport(store, connections=1, observe=race)
     list(transport.put([upload(tmp_path, 0, "a/first")], ignore))
-    swap(store / "a", outside)
 
     (failed,) = transport.put([upload(tmp_path, 1, "a/second")], ignore)
     (unread,) = transport.get([Download(key=2, path=P("a/spikes.times.npy"))], ignore)
 
+    assert (store / "a").is_symlink(), "the race was never run"
     for outcome in (failed, unread):
         assert isinstance(outcome, Failed)
         assert type(outcome.error) is UntrustedPath

@@ -3,14 +3,25 @@
 `CHECKS` are the promises of `transports.base`, each one sentence and one function.  `probe` is what may be done
 to a store that is in use: a few small files with names of our own beside the data, removed again.
 `probe_mover` does the like for a mover that we only ask.
+`try_rights` is what a push tries before it sends anything.
 `believe_remote_hash` is the canary that a store's hash command must pass before any of its digests counts.
 
 A check raises `PromiseBroken`; a `TransferError` that it did not expect flies.
 """
 
 from transfer.conformance.delegated import probe as probe_mover
-from transfer.conformance.live import Finding, believe_remote_hash, probe
+from transfer.conformance.live import Finding, Unwritable, believe_remote_hash, probe, try_rights
 from transfer.conformance.promises import CHECKS, Check
 from transfer.conformance.single import PromiseBroken
 
-__all__ = ["CHECKS", "Check", "Finding", "PromiseBroken", "believe_remote_hash", "probe", "probe_mover"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Finding",
+    "PromiseBroken",
+    "Unwritable",
+    "believe_remote_hash",
+    "probe",
+    "probe_mover",
+    "try_rights",
+]

@@ -15,7 +15,7 @@ from transfer.conformance.single import (
     read_md5,
     require,
 )
-from transfer.errors import RenameDoesNotReplace, StoreRefused, TransferError
+from transfer.errors import RenameDoesNotReplace, StoreDenied, StoreRefused, TransferError
 from transfer.transports.base import Sent, StreamingTransport
 
 
@@ -165,3 +165,28 @@ def _forget(transport: StreamingTransport, paths: Sequence[PurePosixPath]) -> No
         list(transport.remove(paths))
     except TransferError:
         return
+
+
+class Unwritable(Exception):
+    """Not even the first small file could be written: says nothing of the other rights."""
+
+
+def try_rights(transport: StreamingTransport, where: PurePosixPath, lab: Path) -> None:
+    """Write, rename, replace and delete small files in the folder `where`; `lab` is an empty folder of this machine.
+
+    Raises `Unwritable`, and what the store says of the rest.
+    """
+    partial, final = own_names(where, 2)
+    try:
+        try:
+            put_bytes(transport, lab, partial, b"first")
+        except (StoreDenied, StoreRefused) as error:
+            raise Unwritable from error
+        publish(transport, partial, final)
+        if transport.capabilities.replaces_atomically:
+            put_bytes(transport, lab, partial, b"second")
+            publish(transport, partial, final)
+        for failed in transport.remove([final]):
+            raise failed.error
+    finally:
+        _forget(transport, [partial, final])

@@ -10,20 +10,32 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, Table, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, func, or_, select, update
 
 from transfer.ledger.guarded import Guarded
 from transfer.ledger.leases import free
 from transfer.ledger.scopes import CANCELLED
-from transfer.ledger.tables import OPEN, batches, copies, datasets, items, sessions
+from transfer.ledger.tables import OPEN, Instant, batches, copies, datasets, items, sessions
 from transfer.status import ENDS, Status
 from transfer.status import OPEN as MOVING
 
 Subject = Literal["item", "batch", "session", "copy", "endpoint", "job", "staging"]
-Which = Callable[[datetime], Select[Any]]
 Mend = Callable[[Guarded, Sequence[Any]], None]
 
-TOO_FAR = timedelta(days=30)  # nothing of ours waits longer
+# The statements are made once and asked with `moments`.
+NOW: Any = bindparam("now", type_=Instant())
+TOO_FAR: Any = bindparam("too_far", type_=Instant())
+MUCH_TOO_FAR: Any = bindparam("much_too_far", type_=Instant())
+TOO_LONG: Any = bindparam("too_long", type_=Instant())
+_WAIT = timedelta(days=30)  # nothing of ours waits longer
+_LEASE = timedelta(hours=2)  # the longest lease is an hour
+
+
+def moments(now: datetime) -> dict[str, datetime]:
+    """What the statements are asked with."""
+    return {"now": now, "too_far": now + _WAIT, "much_too_far": now + 2 * _WAIT, "too_long": now + _LEASE}
+
+
 _AT_STORE = (Status.SENT, Status.VERIFIED, Status.PUBLISHED)
 _IN_BATCH = (Status.PLANNED, *_AT_STORE)
 
@@ -36,31 +48,23 @@ class Oddity:
     subject: Subject
     says: str
     done: str
-    which: Which
+    which: Select[Any]
     mend: Mend
 
 
 # ---- items
 
 
-def _items(*conditions: ColumnElement[bool]) -> Which:
+def _items(*conditions: ColumnElement[bool]) -> Select[Any]:
     """Open items of which nobody holds batch or session now."""
-
-    def which(now: datetime) -> Select[Any]:
-        return (
-            select(items.c.id)
-            .join(copies, copies.c.id == items.c.copy)
-            .join(datasets, datasets.c.id == copies.c.dataset)
-            .join(sessions, sessions.c.id == datasets.c.session)
-            .outerjoin(batches, batches.c.id == items.c.batch)
-            .where(items.c.open == OPEN, free(sessions, now), free(batches, now), *conditions)
-        )
-
-    return which
-
-
-def _too_far_item(now: datetime) -> Select[Any]:
-    return _items(items.c.not_before > now + TOO_FAR)(now)
+    return (
+        select(items.c.id)
+        .join(copies, copies.c.id == items.c.copy)
+        .join(datasets, datasets.c.id == copies.c.dataset)
+        .join(sessions, sessions.c.id == datasets.c.session)
+        .outerjoin(batches, batches.c.id == items.c.batch)
+        .where(items.c.open == OPEN, free(sessions, NOW), free(batches, NOW), *conditions)
+    )
 
 
 def set_to(table: Table, key: Any, **values: Any) -> Mend:
@@ -150,7 +154,7 @@ _NO_TEXT = func.coalesce(items.c.hold_text, "") == ""
 _CLOSED_BATCH = or_(items.c.batch.is_(None), batches.c.id.is_(None), batches.c.open.is_(None))
 
 
-def _ended_but_moving(_now: datetime) -> Select[Any]:
+def _ended_but_moving() -> Select[Any]:
     """Closed rows whose status still moves, of copies that nobody else moves."""
     other = items.alias("other")
     successor = exists().where(
@@ -159,14 +163,12 @@ def _ended_but_moving(_now: datetime) -> Select[Any]:
     return select(items.c.id).where(items.c.open.is_(None), items.c.status.in_(MOVING), ~successor)
 
 
-def _not_a_status(_now: datetime) -> Select[Any]:
-    return select(items.c.id).where(items.c.status.not_in(list(Status)), items.c.open == OPEN)
-
+_NOT_A_STATUS = select(items.c.id).where(items.c.status.not_in(list(Status)), items.c.open == OPEN)
 
 ITEMS = (
     Oddity(
         "item-of-no-status", "item", "stands at a fact that does not exist", "discovered again",
-        _not_a_status, back_to(Status.DISCOVERED),
+        _NOT_A_STATUS, back_to(Status.DISCOVERED),
     ),
     Oddity(
         "item-ended-and-open", "item", "has ended and is still open", "closed",
@@ -174,7 +176,7 @@ ITEMS = (
     ),
     Oddity(
         "item-moving-and-closed", "item", "is on its way and closed: nobody would look at it again",
-        "opened again, to be discovered", _ended_but_moving, back_to(Status.DISCOVERED),
+        "opened again, to be discovered", _ended_but_moving(), back_to(Status.DISCOVERED),
     ),
     Oddity(
         "item-without-ids", "item", "counts as registered and has no dataset or record in Alyx",
@@ -209,7 +211,7 @@ ITEMS = (
     ),
     Oddity(
         "item-too-far", "item", "waits for longer than anything does", "due now",
-        _too_far_item, set_to(items, items.c.id, not_before=now_of),
+        _items(items.c.not_before > TOO_FAR), set_to(items, items.c.id, not_before=now_of),
     ),
     Oddity(
         "item-held-without-reason", "item", "is held and nobody says why", "a reason was written",

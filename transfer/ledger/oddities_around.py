@@ -1,18 +1,27 @@
 """What no batch, session or copy may be, and no lease or wait: the other half of `oddities`."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, insert, or_, select
 
 from transfer.ledger.guarded import Guarded
 from transfer.ledger.leases import free
-from transfer.ledger.oddities import ITEMS, TOO_FAR, Mend, Oddity, Which, now_of, say_a_reason, set_to, visit
+from transfer.ledger.oddities import (
+    ITEMS,
+    MUCH_TOO_FAR,
+    NOW,
+    TOO_FAR,
+    TOO_LONG,
+    Mend,
+    Oddity,
+    now_of,
+    say_a_reason,
+    set_to,
+    visit,
+)
 from transfer.ledger.tables import OPEN, batches, copies, datasets, endpoints, items, jobs, sessions, stagings
 from transfer.status import Condition, Status
-
-_TOO_LONG = timedelta(hours=2)  # the longest lease is an hour
 
 # ---- batches
 
@@ -21,8 +30,8 @@ def _open_item(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(items.c.batch == batches.c.id, items.c.open == OPEN, *conditions)
 
 
-def _batches(*conditions: ColumnElement[bool]) -> Which:
-    return lambda now: select(batches.c.id).where(free(batches, now), *conditions)
+def _batches(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(batches.c.id).where(free(batches, NOW), *conditions)
 
 
 _UNHELD = items.c.hold.is_(None)
@@ -55,9 +64,9 @@ BATCHES = (
     ),
     Oddity(
         "batch-too-far", "batch", "waits for longer than anything does", "due now",
-        lambda now: select(batches.c.id).where(
-            free(batches, now),
-            batches.c.not_before > now + TOO_FAR,
+        select(batches.c.id).where(
+            free(batches, NOW),
+            batches.c.not_before > TOO_FAR,
             or_(batches.c.open == OPEN, batches.c.submission_key.is_not(None)),
         ),
         set_to(batches, batches.c.id, not_before=None),
@@ -76,11 +85,11 @@ _TROUBLED = and_(
 )
 
 
-def _sessions(*conditions: ColumnElement[bool]) -> Which:
-    return lambda now: select(sessions.c.id).where(free(sessions, now), *conditions)
+def _sessions(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(sessions.c.id).where(free(sessions, NOW), *conditions)
 
 
-def _lost_copies(_now: datetime) -> Select[Any]:
+def _lost_copies() -> Select[Any]:
     """Damaged or missing copies, or ones whose version was replaced, with no item to mend them.
 
     What a person abandoned stays so until it changes.
@@ -130,8 +139,8 @@ def _send_again(tx: Guarded, ids: Sequence[int]) -> None:
     visit(tx, [row.session for row in found])
 
 
-def _leased(table: Table, key: Any) -> Which:
-    return lambda now: select(key).where(table.c.lease_until > now + _TOO_LONG)
+def _leased(table: Table, key: Any) -> Select[Any]:
+    return select(key).where(table.c.lease_until > TOO_LONG)
 
 
 def _freed(table: Table, key: Any) -> Mend:
@@ -149,8 +158,8 @@ OTHERS = (
     ),
     Oddity(
         "session-too-far", "session", "waits for longer than anything does", "due now",
-        lambda now: select(sessions.c.id).where(
-            free(sessions, now), sessions.c.hold.is_(None), sessions.c.not_before > now + TOO_FAR
+        select(sessions.c.id).where(
+            free(sessions, NOW), sessions.c.hold.is_(None), sessions.c.not_before > TOO_FAR
         ),
         set_to(sessions, sessions.c.id, not_before=now_of),
     ),
@@ -163,7 +172,7 @@ OTHERS = (
     ),
     Oddity(
         "copy-nobody-mends", "copy", "is known to be wrong at the store and nobody sends it again",
-        "sent again", _lost_copies, _send_again,
+        "sent again", _lost_copies(), _send_again,
     ),
     Oddity(
         "session-leased-too-long", "session", _LEASED, _FREED,
@@ -178,13 +187,13 @@ OTHERS = (
     ),
     Oddity(
         "endpoint-too-far", "endpoint", "is kept back for longer than anything is", "tried again now",
-        lambda now: select(endpoints.c.name).where(endpoints.c.retry_at > now + TOO_FAR),
+        select(endpoints.c.name).where(endpoints.c.retry_at > TOO_FAR),
         set_to(endpoints, endpoints.c.name, retry_at=now_of),
     ),
     Oddity(
         "staging-too-far", "staging", "is never cleaned", "cleaned with the next tidy",
-        lambda now: select(stagings.c.submission_key).where(
-            stagings.c.clean_at > now + 2 * TOO_FAR,
+        select(stagings.c.submission_key).where(
+            stagings.c.clean_at > MUCH_TOO_FAR,
             ~exists().where(batches.c.submission_key == stagings.c.submission_key),
         ),
         set_to(stagings, stagings.c.submission_key, clean_at=now_of),

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, func, select, update
 from transfer.errors import Unexpected
 from transfer.ledger.guarded import Guarded, chunks
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.oddities import Oddity
+from transfer.ledger.oddities import Oddity, moments
 from transfer.ledger.oddities_around import ALL
 from transfer.ledger.tables import events, items
 from transfer.status import Status
@@ -49,12 +49,14 @@ def find(ledger: Ledger) -> list[Odd]:
     """Every row without an owner; writes nothing."""
     with ledger.reading() as connection:
         now = ledger.now(connection)
-        return [_odd(kind, one) for kind in ALL for one in connection.scalars(kind.which(now)).all()]
+        return [_odd(kind, one) for kind in ALL for one in connection.scalars(kind.which, moments(now)).all()]
 
 
 def rows_without_owner(connection: Connection, now: datetime) -> int:
     """How many such rows there are; one that is odd in two ways counts once."""
-    found = {(kind.subject, one) for kind in ALL for one in connection.scalars(kind.which(now)).all()}
+    found = {
+        (kind.subject, one) for kind in ALL for one in connection.scalars(kind.which, moments(now)).all()
+    }
     return len(found)
 
 
@@ -72,7 +74,7 @@ def mend(ledger: Ledger) -> list[Odd]:
 def _mend_once(ledger: Ledger) -> Iterator[Odd]:
     for kind in ALL:
         with ledger.unguarded() as tx:
-            ids = list(tx.connection.scalars(kind.which(tx.now)))
+            ids = list(tx.connection.scalars(kind.which, moments(tx.now)))
             if not ids:
                 continue
             in_vain = _mended_in_vain(tx, kind, ids)

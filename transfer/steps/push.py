@@ -7,6 +7,7 @@ PROMISES
 - what Alyx announces although the stored bytes are not its hash's is withdrawn before anything is sent, or, where
   Alyx is away just then, before anything is published;
 - a source whose bytes are no longer those registered goes back to be discovered, at no cost in tries;
+- what does not fit into the store is not begun, and nothing is sent where it could not be published (`ahead`);
 - no file is called vanished while the lab's whole root is away (a share that is not mounted);
 - what an attempt that did not end left of the same bytes is offered to the transport, which may continue it;
 - what a lost attempt left whole is SENT as it stands (`late`).
@@ -29,6 +30,7 @@ from transfer.model import Item
 from transfer.paths import partial_name
 from transfer.status import Proof, Status
 from transfer.steps import coexistence, late
+from transfer.steps.ahead import look_ahead
 from transfer.steps.discover import require_root
 from transfer.steps.record import hash_moved
 from transfer.steps.verify import prove
@@ -52,7 +54,8 @@ def push(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
         ours += same
     work.ensure()
     missing, unseen = _adopt(work, [fresh.item for fresh in ours] if work.alyx else items, ours)
-    failures += unseen + _send(work, missing)
+    possible, stopped = look_ahead(work, missing)
+    failures += unseen + stopped + _send(work, possible)
     if any(isinstance(failure.error, SourceVanished) for failure in failures):
         require_root(work.lab.root)
     return failures

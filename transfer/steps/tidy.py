@@ -1,8 +1,8 @@
 """tidy: remove what dead attempts left at a store.
 
-Only partials and kept old copies (`.part`, `.old`), only in folders where items moved lately, only older than
-the tidy age, and never the partial an open item stands on.  A mover's staging folder goes as a whole, once its task
-has ended and nothing in it is waiting to be published.
+Only partials and kept old copies (`.part`, `.old`), only in folders where items moved lately and in the root (where
+stores are tried out), only older than the tidy age, and never the partial an open item stands on.  A mover's
+staging folder goes as a whole, once its task has ended and nothing in it is waiting to be published.
 """
 
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from transfer.ledger.ledger import Ledger
 from transfer.transports.base import StreamingTransport
 from transfer.transports.delegated import DelegatedTransport
 
+_ROOT = PurePosixPath()
 _LOOK_BACK = timedelta(days=14)
 
 
@@ -21,7 +22,7 @@ def tidy(
 ) -> list[PurePosixPath]:
     """Remove leftovers of `store` that were last written before `now - older_than`; answers what was removed."""
     in_use = standing.partials_in_use(ledger)
-    folders = sorted(standing.recent_folders(ledger, store, since=now - _LOOK_BACK))
+    folders = sorted({_ROOT, *standing.recent_folders(ledger, store, since=now - _LOOK_BACK)})
     limit = (now - older_than).timestamp() * 1e9
     doomed = [
         stored.path

@@ -23,6 +23,7 @@ Promises (checked by `transfer.conformance` on every transport):
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol, Self
@@ -43,6 +44,9 @@ class Capabilities:
     syncs: bool  # files are flushed to disk before `put` reports them sent
     free_space: bool  # `free_space` gives an answer
     connections: int = 1
+    credential_until: datetime | None = (
+        None  # when what lets us in, or proves who answers, ends; None: unknown
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -72,6 +72,7 @@ def place(folder: Path, *, kind: Any = "personal", **store: Any) -> Iterator[Pla
         lab_id = globus.add_collection("lab", folder / "lab", kind)
         store_id = globus.add_collection("store", folder / "far", **{"kind": "guest", **store})
         yield Place(globus, lab, central, lab_id, store_id)
+        globus.faults.assert_all_reached()
 
 
 def soon(hours: float = 24) -> datetime:

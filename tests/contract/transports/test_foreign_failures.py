@@ -77,7 +77,7 @@ PARAMIKO: list[Exception] = [
     paramiko.ssh_exception.PartialAuthentication(["publickey"]),
     paramiko.ChannelException(1, "prohibited"),
     paramiko.BadHostKeyException("host", KEY, KEY),
-    paramiko.ssh_exception.ProxyCommandFailure("ssh", 1),
+    paramiko.ssh_exception.ProxyCommandFailure("ssh", "1"),
     paramiko.ssh_exception.IncompatiblePeer("no ciphers"),
     paramiko.ssh_exception.IncompatiblePeer("no acceptable host key"),
     paramiko.ssh_exception.CouldNotCanonicalize("name"),
@@ -216,7 +216,7 @@ def test_an_sftp_line_that_breaks(source: Path, error: Exception, after: int, wh
 
     def used() -> Any:
         options = SftpOptions.model_validate(
-            {"host": "tiny", "root": "/root", "user": "u", "key": "/k", "connections": 1}
+            {"host": "tiny", "root": "/root", "user": "u", "key": "/k", "connections": 1, "timeout": 0.2}
         )
         with SftpTransport(options, connect=lambda _options: server) as transport:
             return every_call(transport, source)[which]()

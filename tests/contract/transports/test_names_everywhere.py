@@ -1,12 +1,12 @@
 """Names from hell through every transport: what is taken stands byte for byte, what is not is refused by name.
 
 One server for the module and one connection for a batch: each example of Hypothesis is a batch of about twenty
-names, every one of them a folder and a file in it.
+names, every one of them a folder and a file in it.  No folder is removed while its server runs: pyftpdlib makes a
+folder that it enters the whole process's own for a moment, and would be lost without it.
 """
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from sandbox.ftp_servers import FtpStore
 from sandbox.store import SftpStore
 from sandbox.web_store import WebStore
 from tests import names
-from transfer.errors import TransferError, UntrustedPath
+from transfer.errors import UntrustedPath
 from transfer.model import staged_path
 from transfer.paths import partial_name
 from transfer.transports.base import (
@@ -131,7 +131,7 @@ def test_whatever_is_taken_stands_under_exactly_its_name_with_its_bytes(road: Ro
     ]
     sent = {outcome.key: outcome for outcome in road.transport.put(uploads, ignore)}
     taken = {key: some[key] for key, outcome in sent.items() if isinstance(outcome, Sent)}
-    _refused_by_name(some, [outcome for outcome in sent.values() if isinstance(outcome, Failed)])
+    assert {some[key]: outcome for key, outcome in sent.items() if isinstance(outcome, Failed)} == {}
     assert sent.keys() == set(range(len(some)))
 
     renames = [
@@ -149,7 +149,6 @@ def test_whatever_is_taken_stands_under_exactly_its_name_with_its_bytes(road: Ro
         assert told == {r.final: md5(uploads[r.key].source.read_bytes()) for r in renames}
     assert list(road.transport.remove([rename.final for rename in renames])) == []
     assert not any(road.transport.stat([rename.final for rename in renames]))
-    shutil.rmtree(road.store / here)
 
 
 def _on_disk(folder: Path) -> set[tuple[bytes, bytes, bytes]]:
@@ -172,13 +171,6 @@ def _reads_back(reader: Readable, into: Path, files: dict[int, tuple[P, Upload]]
     )
     assert set(got) == {Got(key=key, size=len(one), md5=md5(one)) for key, one in wanted.items()}
     assert {key: (into / str(key)).read_bytes() for key in wanted} == wanted
-
-
-def _refused_by_name(some: list[str], failed: list[Failed]) -> None:
-    """What a store cannot carry is refused for this file alone, with a sentence that names it and says what to do."""
-    for failure in failed:
-        assert isinstance(failure.error, TransferError)
-        pytest.fail(f"{some[failure.key]!r} was not carried: {failure.error}")
 
 
 # ---- what is illegal is refused
@@ -208,7 +200,6 @@ def test_what_is_illegal_is_refused_before_a_byte_moves(road: Road, bad: list[st
             assert outcome.error.to
             assert outcome.error.do
     assert _everything(road.store) - before == {str(here), f"{here}/good"}
-    shutil.rmtree(road.store / here)
 
 
 def _harmless(path: P, here: P) -> bool:

@@ -10,6 +10,7 @@ import ftplib
 import socket
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from transfer.errors import (
     CertificateRefused,
@@ -190,3 +191,11 @@ def _try(line: Line, command: str) -> bool:
     except Refusal:
         return False
     return True
+
+
+def certified_until(line: Line) -> datetime | None:
+    """When the server's certificate ends; None in clear text."""
+    if not isinstance(line.ftp.sock, ssl.SSLSocket):
+        return None
+    ends = (line.ftp.sock.getpeercert() or {}).get("notAfter")
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(ends)), UTC) if ends else None

@@ -11,6 +11,7 @@ call is `ConnectionLost`.  Whoever wants another try opens a new one (see `wrapp
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import chain, islice
 from pathlib import PurePosixPath
 from types import TracebackType
@@ -33,7 +34,7 @@ from transfer.transports.base import (
 )
 from transfer.transports.crew import Crew
 from transfer.transports.ftp import errands, replacing
-from transfer.transports.ftp.dialling import dial, trust
+from transfer.transports.ftp.dialling import certified_until, dial, trust
 from transfer.transports.ftp.fetching import Fetcher
 from transfer.transports.ftp.folders import Folders
 from transfer.transports.ftp.hashing import HashCommand, digest, find_command
@@ -69,6 +70,7 @@ class FtpTransport:
         self._options = options
         self._store = Store(options.root, options.address)
         self._identity = (options.address, options.user, str(options.root))
+        self._certified_until: datetime | None = None
 
     def __enter__(self) -> Self:
         """Connect.  Raises what `dialling.dial` raises, and `EndpointUnreachable` if the root is not there."""
@@ -92,6 +94,7 @@ class FtpTransport:
 
     def _introduced(self, line: Line) -> dict[str, str]:
         self._store.require_root(line)
+        self._certified_until = certified_until(line)
         return line.features
 
     @property
@@ -104,6 +107,7 @@ class FtpTransport:
             syncs=False,
             free_space="AVBL" in self._features,
             connections=self._options.connections,
+            credential_until=self._certified_until,
         )
 
     def _replaces(self) -> bool:
