@@ -93,17 +93,27 @@ class Before(Around):
 
 
 class Damaging(Around):
-    """One bit of a file that arrived is turned over on the store's own disk, before anybody has looked at it."""
+    """One bit of a lab's file that arrived is turned over on the store's own disk, before anybody has looked at it.
 
-    def __init__(self, real: StreamingTransport, store: Path, fault: Fault) -> None:
+    What the program sends to try the store out is not from the lab's folder, and stays whole.
+    """
+
+    def __init__(self, real: StreamingTransport, *, lab: Path, store: Path, fault: Fault) -> None:
         super().__init__(real)
-        self._store, self._fault = store, fault
+        self._lab, self._store, self._fault = lab, store, fault
 
     def put(self, uploads: Iterable[Upload], moved: Moved) -> Iterator[Sent | Failed]:
-        partials: dict[int, PurePosixPath] = {}
-        for outcome in self.real.put(_noted(uploads, partials), moved):
-            if isinstance(outcome, Sent) and outcome.size and self._fault.strike():
-                turn_a_bit(self._store / partials[outcome.key])
+        theirs: dict[int, PurePosixPath] = {}
+
+        def noted() -> Iterator[Upload]:
+            for upload in uploads:
+                if upload.size and upload.source.is_relative_to(self._lab):
+                    theirs[upload.key] = upload.partial
+                yield upload
+
+        for outcome in self.real.put(noted(), moved):
+            if isinstance(outcome, Sent) and outcome.key in theirs and self._fault.strike():
+                turn_a_bit(self._store / theirs[outcome.key])
             yield outcome
 
 

@@ -21,12 +21,13 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 HOST = "127.0.0.1"
 Kind = Literal["cut", "stall", "flip"]
 
 _PIECE = 64 * 1024
+_MOMENT = 0.02  # seconds
 _RESET = struct.pack("ii", 1, 0)  # no lingering: what is unsent is dropped, and the other side hears a reset
 
 
@@ -57,11 +58,13 @@ class Line:
         """How many connections were made so far, by the server they were for."""
         self._troubles: list[Trouble] = []
         self._guard = threading.Lock()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._welcomes: set[asyncio.Task[None]] = set()  # the loop itself would forget them
         self._listening = threading.Event()
 
     def __enter__(self) -> Self:
         self._door = socket.create_server((HOST, 0), backlog=128)
+        self._door.setblocking(False)
         self.port = self._door.getsockname()[1]
         self._thread = threading.Thread(target=self._run, name=f"line-{self.port}", daemon=True)
         self._thread.start()
@@ -88,25 +91,39 @@ class Line:
     # ---- in the line's own thread
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # Windows' own has no readers
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._welcome, sock=self._door)
+        # Not asyncio's own server: one that closes forgets the connection it was just letting in.
+        self._loop.add_reader(self._door, self._let_in)
         self._listening.set()
         await self._ended.wait()
-        server.close()
-        self._cut()
-        while self._calls:
-            await asyncio.wait(self._calls)
+        self._loop.remove_reader(self._door)
+        self._door.close()
+        # Who was let in this moment is a task that has not begun: it begins, and is cut then.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            self._cut()
+            await asyncio.wait(others, timeout=_MOMENT)
+        await asyncio.sleep(0)  # what was reset is closed in the loop's next turn
+
+    def _let_in(self) -> None:
+        with contextlib.suppress(OSError):  # the caller has left already
+            caller, _ = self._door.accept()
+            caller.setblocking(False)
+            welcome = self._loop.create_task(self._welcome(caller))
+            self._welcomes.add(welcome)
+            welcome.add_done_callback(self._welcomes.discard)
 
     def _cut(self) -> None:
         for call in self._calls:
             call.cancel()
 
-    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _welcome(self, caller: socket.socket) -> None:
         call = asyncio.current_task()
         assert call is not None
+        reader, writer = await asyncio.open_connection(sock=caller)
         self._calls.add(call)
         self.made[self.server] += 1
         try:

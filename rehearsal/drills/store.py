@@ -27,19 +27,20 @@ AS_A_PERSON = Scenery(store="globus", person=True)
 
 def damage(stage: Stage) -> None:
     fault = Fault(2)
-    stage.around.ways.append(lambda real: Damaging(real, stage.box.store_root, fault))
+    stage.around.ways.append(_damaging(stage, fault))
     stage.plan.add("a bit turned over in a file that had just arrived", fault.times, lambda: fault.met)
     with stage.working():
         stage.settle()
 
 
+def _damaging(stage: Stage, fault: Fault) -> Way:
+    lab, store = stage.box.lab_root, stage.box.store_root
+    return lambda real: Damaging(real, lab=lab, store=store, fault=fault)
+
+
 def lying_hash(stage: Stage) -> None:
     fault, asked = Fault(2), Fault(1)
-
-    def lying(real: Damaging) -> HashesByName:
-        return HashesByName(real, asked)
-
-    stage.around.ways.append(lambda real: lying(Damaging(real, stage.box.store_root, fault)))
+    stage.around.ways += [_damaging(stage, fault), lambda real: HashesByName(real, asked)]
     stage.plan.add("a bit turned over in a file that had just arrived", fault.times, lambda: fault.met)
     stage.plan.add("a digest that the store did not read from its disk", asked.times, lambda: asked.met)
     with stage.working():
