@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from transfer import agent
 from transfer.catalog.base import Catalog
-from transfer.errors import AmbiguousSession, NumberNotPadded, SourceVanished, UnknownSession
+from transfer.errors import AmbiguousSession, NumberNotPadded, SourceVanished, TransferError, UnknownSession
 from transfer.ledger import reports
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import batches, copies, datasets, items, sessions
@@ -38,7 +38,11 @@ Staying = tuple[PurePosixPath, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """One session's plan.  Sizes in bytes, `seconds` for all of `moving`."""
+    """One session's plan.  Sizes in bytes, `seconds` for all of `moving`.
+
+    Of what stays, `refused` says why files cannot move as they are, and `held` that some would move and are held.
+    `there` are the paths that Alyx says the store has.
+    """
 
     session: PurePosixPath
     moving: tuple[tuple[PurePosixPath, int], ...]
@@ -47,6 +51,9 @@ class Forecast:
     bytes: int
     seconds: float
     measured: bool
+    refused: tuple[TransferError, ...] = ()
+    held: bool = False
+    there: tuple[PurePosixPath, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -71,11 +78,19 @@ def forecast(ledger: Ledger, catalog: Catalog, types: TypeIndex, lab: Lab, key: 
     _check_owner(ledger, catalog, lab)
     eid = _session(catalog, key)
     stopped = _stopped(ledger, lab, key)
+    listed = [
+        (dataset.path, record.exists)
+        for dataset in catalog.datasets_of_session(eid)
+        if (record := dataset.record(lab.store)) is not None
+    ]
     if lab.work == "alyx":
-        moving, arrived, staying = _listed(catalog, lab, found, eid)
+        moving, arrived, refused = _listed(found, listed)
+        staying: list[Staying] = []
     else:
         moving, arrived, staying = _on_disk(found, types, _proved(ledger, lab, key))
-    staying += [(file.path, stopped[str(file.path)]) for file in moving if str(file.path) in stopped]
+        refused = dict(found.refused)
+    held = [(file.path, stopped[str(file.path)]) for file in moving if str(file.path) in stopped]
+    staying += held + [(path, error.sentence) for path, error in refused.items()]
     moving = [file for file in moving if str(file.path) not in stopped]
     total = sum(file.size for file in moving)
     measured = _measured(ledger, lab)
@@ -87,6 +102,9 @@ def forecast(ledger: Ledger, catalog: Catalog, types: TypeIndex, lab: Lab, key: 
         bytes=total,
         seconds=total / (measured or _ASSUMED) + len(moving) * _PER_FILE,
         measured=measured is not None,
+        refused=tuple(error for _, error in sorted(refused.items())),
+        held=bool(held),
+        there=tuple(sorted({path for path, exists in listed if exists})),
     )
 
 
@@ -118,25 +136,18 @@ def _session(catalog: Catalog, key: SessionKey) -> UUID:
 
 
 def _listed(
-    catalog: Catalog, lab: Lab, found: Found, eid: UUID
-) -> tuple[list[SourceFile], int, list[Staying]]:
+    found: Found, listed: Sequence[tuple[PurePosixPath, bool]]
+) -> tuple[list[SourceFile], int, dict[PurePosixPath, TransferError]]:
     moving: list[SourceFile] = []
-    staying: list[Staying] = []
-    arrived = 0
-    for dataset in catalog.datasets_of_session(eid):
-        record = dataset.record(lab.store)
-        if record is None:
+    refused: dict[PurePosixPath, TransferError] = {}
+    for path, exists in listed:
+        if exists:
             continue
-        if record.exists:
-            arrived += 1
-        elif file := found.files.get(dataset.path):
+        if file := found.files.get(path):
             moving.append(file)
         else:
-            error = found.refused.get(dataset.path) or SourceVanished(
-                "the lab's file is gone", to=dataset.path
-            )
-            staying.append((dataset.path, error.sentence))
-    return sorted(moving, key=lambda file: file.path), arrived, staying
+            refused[path] = found.refused.get(path) or SourceVanished("the lab's file is gone", to=path)
+    return sorted(moving, key=lambda file: file.path), sum(exists for _, exists in listed), refused
 
 
 # ---- the lab's side
@@ -146,7 +157,7 @@ def _on_disk(
     found: Found, types: TypeIndex, proved: Mapping[str, tuple[int, int]]
 ) -> tuple[list[SourceFile], int, list[Staying]]:
     moving: list[SourceFile] = []
-    staying: list[Staying] = [(path, error.sentence) for path, error in found.refused.items()]
+    staying: list[Staying] = []
     arrived = 0
     for path, file in sorted(found.files.items()):
         if reason := types.why_unregistrable(path):

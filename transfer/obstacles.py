@@ -4,6 +4,7 @@ Each answers the error that the push would end with, so that a person reads the 
 before and after.  Asking the disk, the store and Alyx is `preflight`'s and `steps.ahead`'s.
 """
 
+import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,11 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from transfer.errors import CredentialEnds, NamesCollide, StoreFull, TransferError
+
+_LONGEST = 1000  # characters of a path below the root, as Alyx counts them
+_COMPONENT = 255  # bytes of one name, on every disk we know
+_WHOLE = 4095 - 255  # bytes of a path, with room for the store's root
+_UUID = 1 + 36  # what a file's name gains at the store
 
 SKEW = timedelta(minutes=2)
 """How far a clock may be from ours before people are told.  Nothing depends on it: leases use the ledger's clock."""
@@ -30,23 +36,41 @@ def fitting(sizes: Sequence[int], free: int | None) -> list[bool]:
     return goes
 
 
-def too_much(needed: int, free: int | None, *, to: object) -> TransferError | None:
-    """That the whole plan, `needed` bytes, does not fit."""
-    if free is None or needed <= free:
+def too_much(needed: int, free: int | None, *, promised: int = 0, to: object) -> TransferError | None:
+    """That the whole plan, `needed` bytes, does not fit beside the `promised` bytes that are to be sent besides."""
+    if free is None or not needed or needed + promised <= free:
         return None
-    return StoreFull(f"{needed} bytes are to be sent and {free} are free", to=to)
+    besides = f", {promised} of them for files that wait to be sent" if promised else ""
+    return StoreFull(f"{needed} bytes are to be sent and {free} are free{besides}", to=to)
+
+
+def too_long(path: PurePosixPath) -> str | None:
+    """Why a path, relative to the lab's root, is longer than Alyx, or a store's disk, can hold; None if it is not.
+
+    At the store a file's name carries a dot and the dataset's uuid besides; a partial's is short, whatever the file's.
+    """
+    if len(str(path)) > _LONGEST:
+        return f"the path has more than {_LONGEST} characters"
+    if len(os.fsencode(path.name)) + _UUID > _COMPONENT:
+        return f"with a dataset's uuid in it the name has more than {_COMPONENT} bytes"
+    if any(len(os.fsencode(folder)) > _COMPONENT for folder in path.parent.parts):
+        return f"a folder's name has more than {_COMPONENT} bytes"
+    if len(os.fsencode(path)) + _UUID > _WHOLE:
+        return f"with a dataset's uuid in it the path has more than {_WHOLE} bytes"
+    return None
 
 
 def twins(paths: Iterable[PurePosixPath], standing: Iterable[PurePosixPath] = ()) -> list[TransferError]:
     """Names of which one would take another's place on a disk that folds case or normalises Unicode.
 
-    At the store each file's name carries its dataset's uuid, so that neither overwrites the other there.  It happens
-    to whoever brings them back to Windows or macOS.  `standing` are names that are there already.
+    Folders are named once, and not each file in them.  At the store each file's name carries its dataset's uuid, so
+    that neither overwrites the other there: two folders become one.  It happens to whoever brings the files back to
+    Windows or macOS.  `standing` are names that are there already.
     """
-    alike: dict[str, set[PurePosixPath]] = defaultdict(set)
-    planned = set(paths)
-    for path in planned | set(standing):
-        alike[_folded(path)].add(path)
+    planned = _with_folders(paths)
+    alike: dict[tuple[PurePosixPath, str], set[PurePosixPath]] = defaultdict(set)
+    for path in planned | _with_folders(standing):
+        alike[path.parent, _folded(path.name)].add(path)
     return [
         NamesCollide(
             f"{len(found)} names differ in case or Unicode form only",
@@ -57,9 +81,18 @@ def twins(paths: Iterable[PurePosixPath], standing: Iterable[PurePosixPath] = ()
     ]
 
 
-def _folded(path: PurePosixPath) -> str:
+def _with_folders(paths: Iterable[PurePosixPath]) -> set[PurePosixPath]:
+    found: set[PurePosixPath] = set()
+    for path in paths:
+        while path.name and path not in found:
+            found.add(path)
+            path = path.parent
+    return found
+
+
+def _folded(name: str) -> str:
     """One text for all names that a forgiving disk takes for one (Unicode's canonical caseless matching, D145)."""
-    text = unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path)).casefold())
+    text = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
     return unicodedata.normalize("NFC", text)
 
 

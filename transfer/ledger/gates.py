@@ -86,5 +86,9 @@ def admitted(connection: Connection, names: Sequence[str], now: datetime) -> boo
         .order_by(endpoints.c.name)
         .with_for_update()
     )
-    refused = select(endpoints.c.name).where(endpoints.c.name.in_(names), endpoints.c.name.in_(full(now)))
+    # Somebody may have begun a look, or heard of a failure, since the claim was chosen.
+    shut = or_(endpoints.c.paused_by.is_not(None), endpoints.c.retry_at > now)
+    refused = select(endpoints.c.name).where(
+        endpoints.c.name.in_(names), or_(shut, endpoints.c.name.in_(full(now)))
+    )
     return connection.execute(refused.limit(1)).first() is None

@@ -37,13 +37,13 @@ from transfer.ledger.intake import Look, discovered, finish_session, keep_hashes
 from transfer.ledger.rows import DATASETS
 from transfer.ledger.tables import datasets, sessions
 from transfer.model import Item, Session, SourceFile
+from transfer.obstacles import too_long
 from transfer.opening import entries, require_folder
 from transfer.paths import is_leftover
 from transfer.steps.work import Failure, SessionWork
 
 _STILL_CHANGING_AFTER = timedelta(hours=24)
-_LONGEST = 1000  # characters of a path below the root, as Alyx counts them
-_LONGEST_NAME = 255 - 37  # bytes: the store's name carries a dot and the dataset's uuid besides
+_LONGEST = 1000  # characters of a path as the ledger keeps it
 _SOON = timedelta(minutes=1)
 _LATER = timedelta(minutes=15)
 _UNREADABLE = f"[{SourceUnreadable.code}]"
@@ -151,10 +151,8 @@ def _unlisted(error: OSError, folder: Path) -> SourceUnreadable:
 
 def _nameable(path: PurePosixPath) -> TransferError | None:
     """Why the name cannot even be written down in the ledger or in Alyx."""
-    if len(str(path)) > _LONGEST:
-        return NameRefused(f"the path has more than {_LONGEST} characters", to=_shown(path))
-    if len(os.fsencode(path.name)) > _LONGEST_NAME:
-        return NameRefused("with a dataset's uuid in it the name has more than 255 bytes", to=path.name)
+    if (reason := too_long(path)) is not None:
+        return NameRefused(reason, to=_shown(path))
     if _shown(path) != path:
         return NameRefused("the name is no UTF-8", to=_shown(path))
     return None

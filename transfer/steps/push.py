@@ -105,7 +105,7 @@ def _write_adopted(work: StreamingWork, right: Sequence[tuple[Item, Proof]]) -> 
 def _send(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     waiting, failures = coexistence.set_pending(work, items)
     for connection in range(_CONNECTIONS):
-        attempt = work.lease.token if connection == 0 else secrets.token_hex(4)
+        attempt = _attempt(work)
         lost: list[Failure] = []
         tried = list(_send_once(work, waiting, attempt, again=connection > 0))
         for failure in late.not_arrived(work, tried):
@@ -114,6 +114,12 @@ def _send(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
         if not waiting:
             return failures
     return failures + lost
+
+
+def _attempt(work: StreamingWork) -> str:
+    """The claim's own id at first; what is sent again under the same claim needs another."""
+    used, work.token_used = work.token_used, True
+    return secrets.token_hex(4) if used else work.lease.token
 
 
 def _send_once(work: StreamingWork, items: Sequence[Item], attempt: str, *, again: bool) -> Iterator[Failure]:

@@ -1,13 +1,14 @@
 """tidy: remove what dead attempts left at a store.
 
-Only partials and kept old copies (`.part`, `.old`), only in folders where items moved lately and in the root (where
-stores are tried out), only older than the tidy age, and never the partial an open item stands on.  A mover's
-staging folder goes as a whole, once its task has ended and nothing in it is waiting to be published.
+Only partials and kept old copies (`.part`, `.old`), only in folders where items moved lately and where stores are
+tried out (in the root, and by `doctor`), only older than the tidy age, and never the partial an open item stands on.
+A mover's staging folder goes as a whole, once its task has ended and nothing in it is waiting to be published.
 """
 
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
+from transfer.conformance import habits
 from transfer.ledger import standing, submissions
 from transfer.ledger.ledger import Ledger
 from transfer.transports.base import StreamingTransport
@@ -22,7 +23,8 @@ def tidy(
 ) -> list[PurePosixPath]:
     """Remove leftovers of `store` that were last written before `now - older_than`; answers what was removed."""
     in_use = standing.partials_in_use(ledger)
-    folders = sorted({_ROOT, *standing.recent_folders(ledger, store, since=now - _LOOK_BACK)})
+    lately = standing.recent_folders(ledger, store, since=now - _LOOK_BACK)
+    folders = sorted({_ROOT, *habits.FOLDERS, *lately})
     limit = (now - older_than).timestamp() * 1e9
     doomed = [
         stored.path

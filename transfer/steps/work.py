@@ -75,6 +75,7 @@ class StreamingWork(BatchWork):
     """The bytes flow through us."""
 
     transport: StreamingTransport
+    token_used: bool = False  # whether partials are named after the lease's token already
 
 
 @dataclass(kw_only=True, slots=True)

@@ -20,6 +20,7 @@ from transfer.errors import (
     EndpointUnreachable,
     PartialExists,
     PathTooLong,
+    QuotaExceeded,
     StoreDenied,
     StoredFileMissing,
     StoreFull,
@@ -142,8 +143,10 @@ class Disk:
         if error.errno in _AWAY or not _is_there(self.root):
             return EndpointUnreachable("the disk is not there", to=self.root)
         match error.errno:
-            case errno.ENOSPC | errno.EDQUOT:
+            case errno.ENOSPC:
                 return StoreFull("no space left at the store", to=place)
+            case errno.EDQUOT:
+                return QuotaExceeded("the account's quota at the store is used up", to=place)
             case errno.EACCES | errno.EPERM | errno.EROFS:
                 return StoreDenied(f"the store denied it ({error.strerror})", to=place)
             case errno.ENAMETOOLONG:

@@ -12,6 +12,7 @@ import pytest
 from transfer.errors import (
     EndpointUnreachable,
     PathTooLong,
+    QuotaExceeded,
     StoreDenied,
     StoreFull,
     StoreRefused,
@@ -96,7 +97,7 @@ def test_modes_are_set_whatever_the_umask(tmp_path: Path, lab: Path) -> None:
     ("number", "kind"),
     [
         (errno.ENOSPC, StoreFull),
-        (errno.EDQUOT, StoreFull),
+        (errno.EDQUOT, QuotaExceeded),
         (errno.EROFS, StoreDenied),
         (errno.EACCES, StoreDenied),
         (errno.ESTALE, EndpointUnreachable),
