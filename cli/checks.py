@@ -6,28 +6,22 @@ probe files at a store, which they remove again, and the ledger, which is made i
 """
 
 import os
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from cli.bench import Bench, Check, Note
+from cli.store_checks import STORE_CHECKS, compared
 from config import doorbell, wiring
 from transfer.errors import (
     CatalogRefused,
-    RenameDoesNotReplace,
     RigRecording,
     SourceRootMissing,
     SourceUnreadable,
-    StoreDenied,
-    StoreFull,
     Unexpected,
     UnknownInCatalog,
 )
-from transfer.transports.delegated import DelegatedTransport
-
-_PROBES = PurePosixPath(".alyx-transfer", "doctor")
-_SKEW = 60  # seconds
-
 
 # ---- this installation ----------------------------------------------------------------------------
 
@@ -107,14 +101,15 @@ def login(bench: Bench, _subject: str) -> str:
 
 
 def clock(bench: Bench, _subject: str) -> str:
-    ahead = bench.catalog.server_time_skew()
-    if abs(ahead) > _SKEW:
-        raise CatalogRefused(
-            f"Alyx's clock is {ahead:+.0f} s from ours",
-            to=bench.settings.alyx.url,
-            do="Set this machine's clock by NTP, or tell Alyx's administrator.",
-        )
-    return f"Alyx's clock is {ahead:+.0f} s from ours"
+    return compared("Alyx", timedelta(seconds=bench.catalog.server_time_skew()))
+
+
+def ledger_clock(bench: Bench, _subject: str) -> str:
+    opened = wiring.ledger(bench.settings)
+    try:
+        return compared("the ledger's database", opened.moment() - datetime.now(UTC))
+    finally:
+        opened.engine.dispose()
 
 
 def encrypted(bench: Bench, _subject: str) -> str:
@@ -250,70 +245,13 @@ def lab_guest(bench: Bench, subject: str) -> str:
     return sentence(found)
 
 
-# ---- the store ------------------------------------------------------------------------------------
-
-
-def store_reachable(bench: Bench, subject: str) -> str:
-    transport = bench.transport(subject)
-    if isinstance(transport, DelegatedTransport):
-        return "logged in at the mover"
-    able = transport.capabilities
-    if not able.replaces_atomically:
-        raise RenameDoesNotReplace("a rename at the store does not replace what is there", to=subject)
-    return "connected, logged in, and a rename replaces in one step"
-
-
-def store_works(bench: Bench, subject: str) -> str:
-    """Write, read back, rename, replace and delete a probe file; its hash has a check of its own."""
-    from transfer.conformance import probe, probe_mover
-
-    transport = bench.transport(subject)
-    if isinstance(transport, DelegatedTransport):
-        findings = probe_mover(transport)
-    else:
-        findings = [found for found in probe(transport, _PROBES) if found.name != "remote hash"]
-    broken = [finding for finding in findings if not finding.ok]
-    if broken:
-        said = "; ".join(f"{finding.name}: {finding.sentence.rstrip('.')}" for finding in broken)
-        raise StoreDenied(
-            f"the probe file did not make the journey ({said})",
-            to=subject,
-            do="Give the store's account the right to write, rename and delete below its root.",
-        )
-    return f"a probe file made the journey: {', '.join(finding.name for finding in findings)}"
-
-
-def remote_hash(bench: Bench, subject: str) -> str:
-    from transfer.conformance import believe_remote_hash
-
-    transport = bench.transport(subject)
-    if isinstance(transport, DelegatedTransport):
-        raise Note("the mover compares each file with its registered hash as it arrives")
-    if not transport.capabilities.remote_hash:
-        raise Note("the store does not hash its own files: every file is read back instead, which is slower")
-    if not believe_remote_hash(transport, _PROBES):
-        raise Note("the store's hash command did not notice a changed file: every file is read back instead")
-    return "the store hashes its own files, and noticed a changed one"
-
-
-def free_space(bench: Bench, subject: str) -> str:
-    from cli.output import size
-
-    transport = bench.transport(subject)
-    free = None if isinstance(transport, DelegatedTransport) else transport.free_space()
-    if free is None:
-        raise Note("the store does not say how much space is left")
-    if free < bench.settings.journey.batch_bytes:
-        raise StoreFull(f"only {size(free)} left, less than one batch", to=subject)
-    return f"{size(free)} left"
-
-
 CHECKS = (
     Check("packages", "installation", packages),
     Check("work", "installation", work),
     Check("ledger", "installation", ledger),
     Check("ledger room", "installation", ledger_room),
     Check("ledger rows", "installation", ledger_rows, needs=("ledger",)),
+    Check("ledger clock", "installation", ledger_clock, needs=("ledger",)),
     Check("broker", "installation", broker),
     Check("alyx login", "installation", login),
     Check("alyx clock", "installation", clock, needs=("alyx login",)),
@@ -325,8 +263,5 @@ CHECKS = (
     Check("lab bandwidth", "lab", lab_guest, needs=("ledger",)),
     Check("ledger owner", "lab", ledger_owner, needs=("ledger", "alyx login", "lab repository")),
     Check("store in alyx", "store", central_repository, needs=("alyx login",)),
-    Check("store connection", "store", store_reachable),
-    Check("store probe", "store", store_works, needs=("store connection",)),
-    Check("store hash", "store", remote_hash, needs=("store connection", "store probe")),
-    Check("store space", "store", free_space, needs=("store connection",)),
+    *STORE_CHECKS,
 )

@@ -4,6 +4,7 @@ stop it, all problems at once.
 Nothing is moved, hashed or written, not even a row of the ledger; where there is no ledger yet, none is made.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from transfer.ledger import Ledger
     from transfer.model import Lab, SessionKey
     from transfer.preflight import Report
+
+_ALIKE = 5  # problems of one kind that are said one by one
 
 
 def say_plans(settings: "Settings", wanted: "Sequence[tuple[Lab, SessionKey]]", *, as_json: bool) -> Exit:
@@ -50,9 +53,9 @@ def say_plans(settings: "Settings", wanted: "Sequence[tuple[Lab, SessionKey]]", 
         for note in found.notes:
             output.say(output.visible(f"note: {note}"))
     stopped += found.problems
-    for reason in stopped:
-        output.complain(output.visible(failures.sentence(reason)))
-    return failures.common_code(stopped)
+    _complain(stopped)
+    code = failures.common_code(stopped)
+    return Exit.HELD if code is Exit.FINE and any(plan.held for plan in plans.values()) else code
 
 
 def _obstacles(
@@ -63,26 +66,55 @@ def _obstacles(
     plans: "Mapping[SessionKey, Forecast]",
 ) -> "Report":
     """What would stop these plans, a store's space asked for all of them together."""
-    from config import wiring
     from transfer import preflight
 
     if not plans:
         return preflight.Report()
-    stores = sorted({labs[key].store for key in plans})
     return preflight.together(
         [
             preflight.of_clocks(ledger, catalog),
             *(preflight.of_session(plan) for plan in plans.values()),
+            preflight.of_names(ledger, list(plans.values())),
             *(
-                preflight.of_store(
-                    store,
-                    [plan for key, plan in plans.items() if labs[key].store == store],
-                    partial(wiring.transport, settings, store),
+                _of_store(
+                    settings, ledger, store, {key: lab for key, lab in labs.items() if key in plans}, plans
                 )
-                for store in stores
+                for store in sorted({labs[key].store for key in plans})
             ),
         ]
     )
+
+
+def _of_store(
+    settings: "Settings",
+    ledger: "Ledger",
+    store: str,
+    labs: "Mapping[SessionKey, Lab]",
+    plans: "Mapping[SessionKey, Forecast]",
+) -> "Report":
+    from config import wiring
+    from transfer.preflight import known, of_store
+
+    keys = [key for key, lab in labs.items() if lab.store == store]
+    return of_store(
+        store,
+        [plans[key] for key in keys],
+        partial(wiring.transport, settings, store),
+        promised=known.promised(ledger, store, besides={key.path for key in keys}),
+        sources={labs[key].repository for key in keys},
+    )
+
+
+def _complain(problems: "Sequence[TransferError]") -> None:
+    """A sentence each, as long as few are of one kind; the files among them were all listed by name."""
+    kinds = Counter(problem.code for problem in problems)
+    said: Counter[str] = Counter()
+    for problem in problems:
+        said[problem.code] += 1
+        if said[problem.code] <= _ALIKE:
+            output.complain(output.visible(failures.sentence(problem)))
+        elif said[problem.code] == kinds[problem.code]:
+            output.complain(f"[{problem.code}] and {kinds[problem.code] - _ALIKE} more of this kind.")
 
 
 def _ledger_to_read(settings: "Settings") -> "Ledger":

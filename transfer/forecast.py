@@ -27,7 +27,7 @@ from transfer.ledger.tables import ledger as ledger_table
 from transfer.model import Lab, SessionKey, SourceFile
 from transfer.paths import TypeIndex
 from transfer.status import Condition, Status
-from transfer.steps.discover import Found, look
+from transfer.steps.looking import Found, look
 
 _ASSUMED = 20e6  # bytes a second: a plain 200 Mbit/s line
 _PER_FILE = 0.03  # seconds: Alyx answers one announcement in about 25 ms

@@ -212,8 +212,9 @@ def test_a_full_store(lab: Running, monkeypatch: pytest.MonkeyPatch) -> None:
         yield from ()
         return Space(free=0, names=9, read_only=False)
 
-    monkeypatch.setattr("transfer.transports.sftp.store.Store.space", no_room)
-    code, kind, sentence = complaint(lab.run("push", session))
+    with monkeypatch.context() as patched:
+        patched.setattr("transfer.transports.sftp.store.Store.space", no_room)
+        code, kind, sentence = complaint(lab.run("push", session))
 
     assert (code, kind) == (5, "E-2006")
     assert "Workers try flatiron_cortexlab again at" in sentence

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from cli.main import main
 from config import wiring
 from transfer import errors
 from transfer.catalog.base import AgentTask, Repository
+from transfer.conformance import habits
 from transfer.transports.base import Capabilities, Digested
 from transfer.transports.local import LocalTransport
 
@@ -153,7 +155,6 @@ def test_the_probe_leaves_no_file_behind(place: Place, examine: Examine) -> None
 
 
 def test_all_problems_come_at_once_each_with_its_remedy(place: Place, examine: Examine) -> None:
-    place.alyx.skew = 90
     place.alyx.tasks = 12
     place.alyx.of_lab = ["cortexlab_SR"]
     place.alyx.repositories["flatiron_cortexlab"] = replace(CENTRAL, personal=True)
@@ -161,11 +162,69 @@ def test_all_problems_come_at_once_each_with_its_remedy(place: Place, examine: E
 
     code, found = examine()
 
-    assert outcomes(found, Outcome.PROBLEM) == {"alyx clock", "lab in alyx", "store in alyx", "lab folder"}
+    assert outcomes(found, Outcome.PROBLEM) == {"lab in alyx", "store in alyx", "lab folder"}
     assert code == 1
-    assert "NTP" in found["alyx clock", ""]["sentence"]
     assert found["lab folder", "cortexlab"]["code"] == "E-1005"
     assert found["work source", "cortexlab"]["sentence"] == 'because "lab in alyx" did not end well'
+
+
+@pytest.mark.parametrize(
+    ("ahead", "outcome"), [(-121, "note"), (-90, "ok"), (0, "ok"), (90, "ok"), (3600, "note")]
+)
+def test_a_clock_is_worth_a_note_and_refuses_nothing(
+    place: Place, examine: Examine, ahead: float, outcome: str
+) -> None:
+    """Nothing of ours depends on Alyx's clock."""
+    place.alyx.skew = ahead
+
+    code, found = examine()
+
+    assert code == 0
+    assert found["alyx clock", ""]["outcome"] == outcome
+    assert f"the clock of Alyx is {ahead:+.0f} s from ours" in found["alyx clock", ""]["sentence"]
+    assert (
+        found["ledger clock", ""]["outcome"] == found["store clock", "flatiron_cortexlab"]["outcome"] == "ok"
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "outcome", "said"),
+    [
+        (None, "ok", "nothing is known that would end"),
+        (90, "ok", "holds until"),
+        (10, "note", "ends at"),
+        (-1, "problem", "has ended at"),
+    ],
+)
+def test_a_certificate_is_told_before_it_ends(
+    place: Place, examine: Examine, monkeypatch: pytest.MonkeyPatch, days: int | None, outcome: str, said: str
+) -> None:
+    until = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    whole = LocalTransport.capabilities.fget
+    monkeypatch.setattr(
+        LocalTransport, "capabilities", property(lambda self: replace(whole(self), credential_until=until))
+    )
+
+    code, found = examine()
+
+    row = found["store certificate", "flatiron_cortexlab"]
+    assert (row["outcome"], code != 0) == (outcome, outcome == "problem")
+    assert said in row["sentence"]
+
+
+def test_a_store_that_takes_two_names_for_one_is_worth_a_note(
+    place: Place, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost there: each name carries its dataset's uuid."""
+    found_as = habits.Names(folds_case=True, folds_unicode=None, takes_odd=False)
+    monkeypatch.setattr("transfer.conformance.names", lambda transport, lab: found_as)
+
+    code, found = examine()
+
+    row = found["store names", "flatiron_cortexlab"]
+    assert (row["outcome"], code) == ("note", 0)
+    for said in ("differ in case only for one", "no name with an accent", '" < > | ? *'):
+        assert said in row["sentence"]
 
 
 def test_ibllibs_tasks_speak_against_reading_the_disk(place: Place, examine: Examine) -> None:

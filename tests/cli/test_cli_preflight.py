@@ -2,9 +2,13 @@
 
 import os
 import subprocess
+import threading
 
 import pytest
-from running import Running
+from running import Running, environment
+
+from cli.failures import Exit
+from transfer.paths import is_leftover
 
 NAME = "alf/spikes.times.npy"
 
@@ -27,10 +31,52 @@ def test_names_that_one_disk_takes_for_the_same_are_told(lab: Running) -> None:
     lab.write(session, "alf/Spikes.times.npy", b"its twin")
     code, out, _ = lab.run("push", "--dry-run", session)
     assert code == 0
-    assert (
-        "note: 2 names differ in case or Unicode form only: 'alf/Spikes.times.npy' and 'alf/spikes.times.npy'"
-        in out
-    )
+    folder = "KS055/2026-03-04/001/alf"
+    twins = f"'{folder}/Spikes.times.npy' and '{folder}/spikes.times.npy'"
+    assert f"note: 2 names differ in case or Unicode form only: {twins}" in out
+
+
+def test_files_that_cannot_move_are_problems_by_name_and_decide_the_exit_code(lab: Running) -> None:
+    """As after a push.  Of many of a kind a few are said once more at the end, the others are in the list."""
+    session = lab.session()
+    for number in range(7):
+        (session / f"alf/link{number}.npy").symlink_to("spikes.times.npy")
+    code, out, err = lab.run("push", "--dry-run", session)
+    assert code == Exit.HELD
+    assert out.count("stays: alf/link") == 7
+    assert err.count("[E-1007] this is a symbolic link") == 5
+    assert "[E-1007] and 2 more of this kind." in err
+    (plan,) = lab.json("push", "--dry-run", session)
+    assert len(plan["problems"]) == 7
+    assert lab.run("push", session)[0] == code
+
+
+def test_what_is_held_decides_the_exit_code_too(lab: Running) -> None:
+    session = lab.session(known=False)
+    lab.run("push", session)
+    lab.session()
+    assert lab.run("push", "--dry-run", session)[0] == Exit.HELD
+
+
+def test_the_room_for_what_waits_already_is_not_given_away(lab: Running) -> None:
+    """A session that a worker is to move counts, and not the one that is asked about."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(lab.store)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small tmpfs can be mounted by root only")
+    lab.keep_on_disk(lab.store)
+    try:
+        waiting, other = lab.session(), lab.session("002")
+        lab.write(waiting, NAME, os.urandom(2_000_000))
+        lab.write(other, NAME, b"small")
+        assert lab.run("push", waiting)[0] != 0
+        code, _, err = lab.run("push", "--dry-run", waiting)
+        assert code != 0
+        assert "wait to be sent" not in err
+        code, _, err = lab.run("push", "--dry-run", other)
+        assert code != 0
+        assert "2000000 of them for files that wait to be sent" in err
+    finally:
+        subprocess.run(["umount", "-l", str(lab.store)], check=True)
 
 
 def test_every_problem_is_told_at_once_and_the_plan_all_the_same(lab: Running) -> None:
@@ -66,3 +112,28 @@ def test_a_store_that_is_too_full_for_all_of_it_is_told(lab: Running) -> None:
         assert "[E-2006] 1400000 bytes are to be sent and 1048576 are free" in err
     finally:
         subprocess.run(["umount", "-l", str(lab.store)], check=True)
+
+
+def test_ctrl_c_while_a_store_is_tried_out_leaves_only_what_tidy_knows(lab: Running) -> None:
+    """The server opens the small file after we are gone; the next push tries again, and sends."""
+    session = lab.session()
+    reached, released = threading.Event(), threading.Event()
+
+    def hang(asked: str, path: str) -> None:
+        if asked == "open" and not reached.is_set():
+            reached.set()
+            released.wait(3)
+
+    lab.before = hang
+    with lab.start("push", session, env=environment()) as child:
+        assert reached.wait(60)
+        ended = lab.interrupt(child)
+    released.set()
+
+    assert ended == (130, "", "interrupted\n")
+    assert lab.leases() == []
+    lab.before = None
+    assert lab.run("push", session)[0] == 0
+    left = [path for path in lab.stored() if is_leftover(path.name)]
+    assert [path.stat().st_size for path in left] == [0] * len(left)
+    assert len(lab.stored()) - len(left) == len(lab.announced()) == 1

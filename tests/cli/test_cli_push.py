@@ -288,6 +288,7 @@ def test_what_a_worker_holds_is_watched_and_not_taken(lab: Running, monkeypatch:
 @pytest.mark.parametrize("operation", ["open", "write", "read", "posix_rename"])
 def test_ctrl_c_is_clean_at_any_step(lab: Running, operation: str) -> None:
     """One word, exit code 130, nothing leased, nothing announced; and the next push ends the work."""
+    assert lab.run("push", lab.session("002"))[0] == 0  # what may be done at the store is known from now on
     session = lab.session()
     large = lab.write(session, "raw_ephys_data/_spikeglx_ephysData_g0_t0.imec0.ap.cbin", os.urandom(8 << 20))
     reached, released = threading.Event(), threading.Event()
@@ -307,10 +308,9 @@ def test_ctrl_c_is_clean_at_any_step(lab: Running, operation: str) -> None:
     assert lab.leases() == []
     lab.before = None
     assert lab.run("push", session)[0] == 0
-    assert len(lab.announced()) == 2
-    assert sorted(path.stat().st_size for path in lab.stored()) == sorted(
-        [large.stat().st_size, len(b"spikes" * 1000)]
-    )
+    assert len(lab.announced()) == 3
+    small = len(b"spikes" * 1000)
+    assert sorted(path.stat().st_size for path in lab.stored()) == [small, small, large.stat().st_size]
 
 
 def test_ctrl_c_while_alyx_is_slow_is_clean(lab: Running) -> None:

@@ -44,6 +44,7 @@ def main() -> int:
             print(played.said, file=sys.stderr)
 
     result = run(asked.transport, rounds=asked.rounds, seed=asked.seed, again=asked.again, told=tell)
+    print(result.row(), file=sys.stderr)
     if asked.json:
         print(json.dumps(result.document(), indent=2))
     else:

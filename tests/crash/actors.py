@@ -56,6 +56,11 @@ class Worker:
         return self._process.is_alive()
 
     @property
+    def harmless(self) -> bool:
+        """Whether nothing more will befall it."""
+        return self.fault is None or not self.alive or struck(self._points)
+
+    @property
     def struck(self) -> bool:
         """Whether its fault has struck, and it is dead or stands still."""
         if self.fault is None or not struck(self._points):

@@ -14,7 +14,7 @@ from tests.crash.seams import is_timed
 from tests.crash.stage import Stage, Transport
 
 _SIDES: tuple[Side, ...] = ("before", "after")
-_ACTIONS: tuple[Action, ...] = ("kill", "pause")
+_ACTIONS: tuple[Action, ...] = ("kill", "pause", "ambush")
 _ANYWHERE = 6  # one round in so many is killed at a random moment
 
 
@@ -109,7 +109,7 @@ def plans(known: Known, transport: Transport, *, rounds: int, seed: int) -> Iter
             number=number,
             seed=own,
             kind=kind,
-            patch=patch or kind == "late",
+            patch=patch or kind == "late" or fault.action == "ambush",
             fault=fault,
             first=MIDWAY[transport] if kind == "heir" else None,
         )
@@ -122,7 +122,7 @@ def _endless(known: Known, seed: int) -> Iterator[tuple[Kind, Fault]]:
         drawn = []
         for kind, label, times, side in places:
             chance = random.Random(f"{seed} {kind} {label} {side}")
-            action = _ACTIONS[(chance.randrange(2) + turn) % 2]
+            action = _ACTIONS[(chance.randrange(3) + turn) % 3]
             chance = random.Random(f"{seed} {kind} {label} {side} {turn}")
             # Which of its class: not among the last, because two runs do not count alike to the last one.
             nth = 1 + chance.randrange(max(1, times * 3 // 4)) if kind == "calm" else 1

@@ -38,7 +38,7 @@ class Result:
         plan, found = played.plan, played.findings
         self.rounds += 1
         self.kills += plan.action == "kill" and played.reached
-        self.pauses += plan.action == "pause" and played.reached
+        self.pauses += plan.action != "kill" and played.reached
         self.patches += plan.patch
         self.lost += len(found.lost)
         self.duplicated += len(found.duplicated)
@@ -60,6 +60,13 @@ class Result:
 
     def document(self) -> dict[str, object]:
         return {**asdict(self), "lie_bound_ms": LIE_BOUND_MS, "good": self.good}
+
+    def row(self) -> str:
+        """The line of the table in docs/reliability.md."""
+        counts = (self.rounds, self.kills, self.pauses, self.patches)
+        found = (self.lost, self.duplicated, self.wrong_bytes, self.orphans)
+        lies = (f"{self.lie_ms} ms", f"{self.lie_ms_patched} ms")
+        return f"| {' | '.join([self.transport, *map(str, counts + found), *lies])} |"
 
 
 def run(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 Side = Literal["before", "after"]
-Action = Literal["kill", "pause"]
+Action = Literal["kill", "pause", "ambush"]
 
 DIED = 77
 """The exit code of a process that died at its point."""
@@ -23,7 +23,11 @@ _STRUCK = "struck"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """Die or stand still `side` the `nth` effect of class `label`."""
+    """Die or stand still `side` the `nth` effect of class `label`.
+
+    An `ambush` stands still before it, for as long as another client needs to write, and goes on in time; with the
+    side "after" it dies once the effect is done.
+    """
 
     label: str
     side: Side
@@ -46,31 +50,40 @@ class Points:
         """Held in each transaction of the ledger, and by whoever makes the process stand still."""
 
     def before(self, label: str, *, may_die: bool = True) -> int:
-        """Answers which of its class this one is; without `may_die` the process may only stand still here."""
+        """Answers which of its class this one is; without `may_die` the process dies elsewhere."""
         with self._guard:
             self._counts[label] += 1
             nth = self._counts[label]
             self._write(f"before\t{label}\t{nth}")
-        self.strike(label, "before", nth, actions=("kill", "pause") if may_die else ("pause",))
+        fault = self._fault
+        if fault is not None and (fault.label, fault.nth) == (label, nth):
+            if fault.action == "ambush" or (fault.action, fault.side) == ("pause", "before"):
+                self._stand_still(label, nth)
+            elif may_die:
+                self.die_before(label, nth)
         return nth
+
+    def die_before(self, label: str, nth: int) -> None:
+        """Die here if this is the place."""
+        if self._is(label, nth, "kill", "before"):
+            self._die(label, nth)
 
     def after(self, label: str, nth: int) -> None:
         """The effect was done and its answer has come."""
         self._write(f"after\t{label}\t{nth}")
-        self.strike(label, "after", nth)
+        if self._is(label, nth, "kill", "after") or self._is(label, nth, "ambush", "after"):
+            self._die(label, nth)
+        if self._is(label, nth, "pause", "after"):
+            self._stand_still(label, nth)
 
-    def strike(
-        self, label: str, side: Side, nth: int, *, actions: tuple[Action, ...] = ("kill", "pause")
-    ) -> None:
-        """Die or stand still if this is the place."""
-        fault = self._fault
-        if fault is None or (fault.label, fault.side, fault.nth) != (label, side, nth):
-            return
-        if fault.action not in actions:
-            return
-        if fault.action == "kill":
-            self._write(f"{_STRUCK}\t{label}\t{nth}")
-            os._exit(DIED)
+    def _is(self, label: str, nth: int, action: Action, side: Side) -> bool:
+        return self._fault == Fault(label=label, side=side, nth=nth, action=action)
+
+    def _die(self, label: str, nth: int) -> None:
+        self._write(f"{_STRUCK}\t{label}\t{nth}")
+        os._exit(DIED)
+
+    def _stand_still(self, label: str, nth: int) -> None:
         with self.in_transaction:
             self._write(f"{_STRUCK}\t{label}\t{nth}")
             # To this thread, which stops before it goes on; sent to the process, another may take it, and late.

@@ -1,4 +1,4 @@
-"""One round: workers run, one of them meets its fault, another client may write (one file or all of them), and everything is looked at.
+"""One round: workers run, one of them meets its fault, another client may write, everything is looked at.
 
     calm        the first worker meets its fault on the way of the first version
     late        it meets it after everything had arrived once and another client replaced a file
@@ -6,7 +6,8 @@
     anywhere    the first worker is killed from outside at a random moment
 
 A worker that died is followed by a fresh one.  One that stands still is woken only after its lease has lapsed and
-another has brought everything home; then it goes on in the belief that it still holds what it held.
+another has brought everything home; then it goes on in the belief that it still holds what it held.  One that is
+ambushed stands still only while the other client writes, and goes on, or dies when it has done what it was about to do.
 """
 
 import random
@@ -112,6 +113,7 @@ class Round:
         self._hashes = Hashes()
         self._patched = False
         files = [f"{SESSION}/{name}" for name in sorted(SIZES)]
+        # Another client's files: all of them, or one.
         self._targets = files if self._chance.random() < 0.5 else [self._chance.choice(files)]
 
     # ---- the story
@@ -122,9 +124,11 @@ class Round:
         self._strike(victim)
         if self.plan.patch and not self._patched and self.scene.registered(self._targets):
             self.patch()  # under the one who stands still, or behind the back of the one who died
+        if self.plan.action == "ambush" and victim.alive:
+            victim.wake()
         follower = self.worker("follower")
         until(self.all_is_well, "everything arrives although a worker fell")
-        if self.plan.action == "pause" and victim.alive:
+        if self.plan.action != "kill" and victim.alive:
             victim.wake()
             victim.stop()
             if self.plan.patch:
@@ -157,9 +161,10 @@ class Round:
 
         def met() -> bool:
             nonlocal rested_since
+            alive = victim.alive  # looked at first: what it wrote before it died is there by then
             if victim.struck:
                 return True
-            if not victim.alive:
+            if not alive:
                 raise Never(f"worker {victim.name} ended by itself")
             now = time.monotonic()
             rested_since = (rested_since or now) if self.all_is_well() else None
@@ -185,7 +190,7 @@ class Round:
 
     def _may_patch(self) -> bool:
         """Only once the fault has struck: before it, the run must be the one that was drawn from."""
-        struck = all(worker.struck or worker.fault is None or not worker.alive for worker in self.workers)
+        struck = all(worker.harmless for worker in self.workers)
         return struck and self.scene.registered(self._targets)
 
     # ---- who acts

@@ -51,7 +51,7 @@ def _ledger(points: Points) -> None:
         nth = points.before(label, may_die=False)
         with points.in_transaction, real(self) as connection:
             yield connection
-            points.strike(label, "before", nth, actions=("kill",))
+            points.die_before(label, nth)
         points.after(label, nth)
 
     Transactions.writing = writing  # type: ignore[method-assign]
@@ -134,12 +134,12 @@ def _sftp(points: Points) -> None:
             under_way[id(self), number] = called, nth
         return number
 
-    def collected(self: Any) -> Iterator[Any]:
-        for answer in collect(self):
-            known = under_way.pop((id(self), answer[0]), None)
-            if known:
+    def collected(self: Any) -> list[Any]:
+        answers = collect(self)
+        for number, _kind, _body in answers:
+            if known := under_way.pop((id(self), number), None):
                 points.after(*known)
-            yield answer
+        return answers
 
     protocol.Conversation.begin = begun  # type: ignore[method-assign]
     protocol.Conversation.collect = collected  # type: ignore[method-assign]

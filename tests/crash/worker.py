@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from config import doorbell, logs, wiring
 from config.sections import Settings
@@ -38,7 +39,8 @@ def work(config: Path, folder: Path, name: str, fault: Fault | None, seed: int) 
     _end_with_the_harness()
     _say_into(folder / f"{name}.log")
     seams.install(Points(points_of(folder, name), fault))
-    doorbell.ring = _Echo(doorbell.ring, random.Random(seed))
+    echo: Any = _Echo(doorbell.ring, random.Random(seed))
+    doorbell.ring = echo
     settings = shortened(load(config, {}))
     logs.configure(settings.logs)
     ledger = wiring.ledger(settings)

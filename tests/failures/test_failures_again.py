@@ -48,5 +48,8 @@ def test_what_was_damaged_goes_again_under_another_name_and_costs_one_try(box: W
     box.see(runner, session)
     box.settle(runner)
     assert opened.struck == 1
-    assert [tuple(row) for row in box.rows("SELECT status, tries FROM items ORDER BY id")] == [("recorded", 1), ("recorded", 0)]
+    assert [tuple(row) for row in box.rows("SELECT status, tries FROM items ORDER BY id")] == [
+        ("recorded", 1),
+        ("recorded", 0),
+    ]
     assert box.rows("SELECT 1 FROM events WHERE why LIKE '%stands already%'") == []

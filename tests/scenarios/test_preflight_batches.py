@@ -1,5 +1,6 @@
 """Before a batch's first byte moves: what does not fit is not begun, and what could not be published is not sent."""
 
+import importlib.util
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -7,12 +8,15 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from sandbox.ftp_servers import FtpStore
 from tests.scripted import Faulty
 from tests.world import STORE, World, world
 from transfer.errors import StoreDenied
 from transfer.ledger import endpoints
 from transfer.paths import is_partial
 from transfer.transports.base import Failed
+from transfer.transports.ftp.options import CLEAR_TEXT, FtpOptions
+from transfer.transports.ftp.transport import FtpTransport
 from transfer.transports.local import LocalTransport
 
 MIB = 1 << 20
@@ -135,6 +139,29 @@ def test_where_nothing_could_be_published_nothing_is_sent(box: World, operation:
     box.clock.advance(HOUR)
     box.settle(runner)
     assert {row.status for row in box.rows("SELECT status FROM items")} == {"recorded"}
+
+
+@pytest.mark.parametrize("right", ["f", "d"], ids=["rename", "delete"])
+def test_a_server_that_lets_write_only_gets_no_file(box: World, right: str) -> None:
+    """A real FTP server; what stays of the small files has names that `tidy` knows."""
+    if not all(map(importlib.util.find_spec, ("pyftpdlib", "OpenSSL"))):
+        missing = "no pyftpdlib: pip install pyftpdlib pyOpenSSL"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    letters = "elradfmwMT".replace(right, "")
+    with FtpStore(box.root / "home", server="pyftpdlib", tls="none", permissions=letters) as server:
+        reached = {"host": server.host, "port": server.port, "root": server.remote_root}
+        login = {"user": server.user, "password": server.password, "tls": CLEAR_TEXT}
+        box.open_store = lambda: FtpTransport(FtpOptions.model_validate(reached | login))
+        runner = box.runner()
+        box.see(runner, small_and_large(box))
+        while runner.work():
+            pass
+        paused = endpoints.state(runner.ledger, STORE)
+        assert paused is not None
+        assert paused.paused_by == endpoints.PROGRAM
+        assert endpoints.last_failure(runner.ledger, STORE)[0] == "E-2018"
+        assert {row.status for row in box.rows("SELECT status FROM items")} == {"planned"}
+        assert all(is_partial(path.name) for path in server.root.rglob("*") if path.is_file())
 
 
 class Denying(LocalTransport):

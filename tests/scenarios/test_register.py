@@ -12,6 +12,7 @@ from tests.client import other_client
 from tests.world import LAB, LAB_SERVER, STORE, World, md5, world
 from transfer.catalog.base import Registered, Registration
 from transfer.ledger import actions
+from transfer.rounds import Rounds
 from transfer.runner import Runner
 from transfer.steps import discover as discovering
 from transfer.steps.scan import scan
@@ -134,6 +135,26 @@ def test_what_was_changed_elsewhere_is_held_and_neither_registered_nor_pushed(bo
     assert "Decide which version is right" in box.reason(NAME)
     assert box.dataset(FILE)["hash"] == md5(THEIRS)
     assert box.stored_files() == []
+
+
+def test_a_late_registration_of_our_own_older_version_waits_for_nobody(box: World) -> None:
+    """A worker that was paused before its request may send it when a newer version has arrived long ago."""
+    session = box.session()
+    file = box.write(session, NAME, OURS)
+    runner = box.runner()
+    visit(box, runner, session)
+    file.write_bytes(b"a better version")
+    visit(box, runner, session)
+    box.settle(runner)
+    with other_client(box) as other:  # the late worker's request, word for word
+        assert other.register(SESSION, {NAME: OURS}).status_code == 201
+
+    Rounds(runner=runner, version="test").reconcile(box.lab)
+    box.settle(runner)
+    assert box.facts() == {}
+    assert box.dataset(FILE)["hash"] == md5(b"a better version")
+    assert box.record(FILE)["exists"]
+    assert box.lies() == []
 
 
 def test_an_old_sha1_in_alyx_is_not_overwritten(box: World) -> None:

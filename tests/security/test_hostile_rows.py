@@ -52,7 +52,7 @@ hostile = st.lists(st.sampled_from(PARTS) | names.illegal() | names.short, min_s
 below_session = st.lists(st.sampled_from(PARTS) | names.short, min_size=1, max_size=4).map(
     lambda some: "/".join([SESSION, *some])
 )
-quick = settings(deadline=None, suppress_health_check=[*HealthCheck], max_examples=150)
+quick = settings(deadline=None, suppress_health_check=[*HealthCheck], max_examples=80)
 
 
 def dataset(path: str, collection: str, name: str) -> CatalogDataset:

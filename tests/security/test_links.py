@@ -13,7 +13,7 @@ from transfer.digests import Source, digest_file
 from transfer.errors import NotASession, TransferError, UnsafeSource, UntrustedPath
 from transfer.retrieval import Folder
 from transfer.steps import discover, push, scan
-from transfer.steps.discover import look
+from transfer.steps.looking import look
 from transfer.transports.base import Download, Failed, Upload
 from transfer.transports.local import LocalTransport
 

@@ -19,7 +19,7 @@ from transfer.runner import Runner
 
 _numbers = count(1)
 quick = settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     suppress_health_check=[*HealthCheck],
     phases=(Phase.explicit, Phase.generate),

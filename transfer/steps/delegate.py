@@ -40,7 +40,7 @@ from transfer.ledger.submissions import Submission
 from transfer.model import Item, staged_path
 from transfer.status import Proof, Status
 from transfer.steps import coexistence
-from transfer.steps.discover import require_root
+from transfer.steps.looking import require_root
 from transfer.steps.record import hash_moved
 from transfer.steps.work import DelegatedWork, Failure, Fresh, by_hundred, read_again, rediscover, withdraw
 from transfer.transports.base import Download, Got

@@ -19,7 +19,7 @@ from transfer.errors import StoreFull, TransferError
 from transfer.ledger import endpoints
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab
-from transfer.steps.discover import require_root
+from transfer.steps.looking import require_root
 from transfer.transports.base import StreamingTransport
 from transfer.transports.delegated import DelegatedTransport
 

@@ -31,7 +31,7 @@ from transfer.paths import partial_name
 from transfer.status import Proof, Status
 from transfer.steps import coexistence, late
 from transfer.steps.ahead import look_ahead
-from transfer.steps.discover import require_root
+from transfer.steps.looking import require_root
 from transfer.steps.record import hash_moved
 from transfer.steps.verify import prove
 from transfer.steps.work import Failure, Fresh, StreamingWork, by_hundred, read_again, rediscover, withdraw

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from uuid import UUID
 
+from sqlalchemy import select
+
 from transfer.catalog.base import CatalogDataset
 from transfer.errors import (
     AmbiguousSession,
@@ -26,7 +28,7 @@ from transfer.errors import (
 )
 from transfer.ledger.intake import Known, registered
 from transfer.ledger.rows import DATASETS
-from transfer.ledger.tables import datasets
+from transfer.ledger.tables import copies, datasets, items
 from transfer.model import Item, Session
 from transfer.status import Status
 from transfer.steps.registration import (
@@ -89,6 +91,8 @@ def _judge(
                 alyx=KnownHash(dataset.md5) if dataset else None,
                 registered=registered_before.get(item.dataset),
             )
+            if verdict is Verdict.HOLD and dataset is not None and _was_ours(work, item, dataset.md5):
+                verdict = Verdict.REGISTER
             if _must_register(work, verdict, item, dataset):
                 to_register.append(item)
             elif dataset is not None:
@@ -119,6 +123,20 @@ def _registered_before(work: SessionWork, session: Session) -> dict[int, str | N
     with work.ledger.reading() as connection:
         rows = connection.execute(DATASETS.where(datasets.c.session == session.id)).all()
     return {row.id: row.registered_md5 for row in rows}
+
+
+def _was_ours(work: SessionWork, item: Item, md5: str) -> bool:
+    """Whether Alyx has a version that we found here earlier: a late worker may have registered it only now.
+
+    It could not be kept from that: Alyx has no conditional update.  What the lab has now came after it.
+    """
+    with work.ledger.reading() as connection:
+        query = (
+            select(items.c.id)
+            .join(copies, copies.c.id == items.c.copy)
+            .where(copies.c.dataset == item.dataset, items.c.md5 == md5, items.c.id != item.id)
+        )
+        return connection.execute(query.limit(1)).first() is not None
 
 
 def _must_register(work: SessionWork, verdict: Verdict, item: Item, dataset: CatalogDataset | None) -> bool:

@@ -20,7 +20,7 @@ from transfer.ledger import standing
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab, SessionKey
 from transfer.paths import parse_session, refuse_unsafe
-from transfer.steps.discover import Found, look
+from transfer.steps.looking import Found, look
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ from transfer.transports.local import LocalTransport
 from transfer.transports.sftp.transport import SftpTransport
 
 P = PurePosixPath
-EXAMPLES = 8
+EXAMPLES = 5
 _scratch = count()
 # A failure names its file; to shrink twenty names over a network would take longer than to read one.
 quick = settings(
@@ -246,7 +246,7 @@ def globus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AbstractContext
 
 
 @given(some=names.batches(12))
-@settings(quick, max_examples=4)
+@settings(quick, max_examples=3)
 def test_a_mover_takes_every_name_from_the_lab_and_to_the_store(globus, some: list[str]) -> None:  # type: ignore[no-untyped-def]
     """Its document is JSON and its rename a request: no name is read as anything but a name."""
     here = f"scratch-{next(_scratch)}"
