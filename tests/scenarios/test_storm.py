@@ -228,6 +228,7 @@ def run(choices: list[tuple[str, int, int]]) -> None:
         played.check()
 
 
+@pytest.mark.timeout(600)  # whole pushes, by the dozen
 @pytest.mark.storm
 @storm
 @given(choices=calm)
@@ -236,6 +237,7 @@ def test_nothing_is_announced_that_is_not_there(choices: list[tuple[str, int, in
     run(choices)
 
 
+@pytest.mark.timeout(600)  # whole pushes, by the dozen
 @pytest.mark.storm
 @storm
 @given(choices=wild)
