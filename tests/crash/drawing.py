@@ -124,8 +124,8 @@ def _endless(known: Known, seed: int) -> Iterator[tuple[Kind, Fault]]:
             chance = random.Random(f"{seed} {kind} {label} {side}")
             action = _ACTIONS[(chance.randrange(3) + turn) % 3]
             chance = random.Random(f"{seed} {kind} {label} {side} {turn}")
-            # Which of its class: not among the last, because two runs do not count alike to the last one.
-            nth = 1 + chance.randrange(max(1, times * 3 // 4)) if kind == "calm" else 1
+            # Which of its class: of the first half, because two runs do not count alike to the last one.
+            nth = 1 + chance.randrange(max(1, times // 2)) if kind == "calm" else 1
             drawn.append((chance.random(), kind, Fault(label=label, side=side, nth=nth, action=action)))
         for _, kind, fault in sorted(drawn, key=lambda one: one[0]):
             yield kind, fault

@@ -78,9 +78,10 @@ def _around(points: Points, owner: Any, name: str, label: Callable[..., str | No
         if called is None:
             return real(*args, **kwargs)
         nth = points.before(called)
-        answer = real(*args, **kwargs)
-        points.after(called, nth)
-        return answer
+        try:
+            return real(*args, **kwargs)
+        finally:  # a refusal is an answer too
+            points.after(called, nth)
 
     setattr(owner, name, met)
 

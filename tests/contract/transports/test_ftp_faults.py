@@ -431,3 +431,17 @@ def test_modes_are_set_where_the_server_lets_us(tmp_path: Path, lab: Path) -> No
         assert isinstance(sent, Sent)
         assert (store.root / "f").stat().st_mode & 0o777 == 0o750
         assert (store.root / "f/0").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_another_connection_makes_between_two_looks_is_not_closed_to_us(tmp_path: Path) -> None:
+    """Two batches of one session make its folders at the same time; that is nobody's case."""
+    made: list[Path] = []
+
+    def make(verb: str, _argument: str) -> None:
+        if verb == "NLST":
+            made[0].mkdir(exist_ok=True)
+
+    with pyftpd(tmp_path, before=make) as store, FtpTransport(ftp_options_of(store)) as transport:
+        made.append(store.root / "session")
+        assert list(transport.stat([P("session/spikes.npy")])) == [None]
+    assert made[0].is_dir()

@@ -111,7 +111,12 @@ class Store:
         above = self.folder(line, folder.parent)
         if above is not Folder.OPEN:
             return above
-        return Folder.DENIED if folder.name in self.listed(line) else Folder.MISSING
+        if folder.name not in self.listed(line):
+            return Folder.MISSING
+        with contextlib.suppress(Refusal):  # somebody may have made it between our two looks
+            line.ask(f"CWD {self.place(folder)}")
+            return Folder.OPEN
+        return Folder.DENIED
 
     def listed(self, line: Line) -> list[str]:
         """The names in the folder entered last, those with a leading dot too; none if it cannot be listed.
