@@ -6,6 +6,7 @@ What became of a run is read behind the program's back: the store's disk, the sa
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -200,9 +201,7 @@ class Place:
             name = file.relative_to(self.store_root).as_posix()
             if name in names:
                 stored[names[name]] = md5(file.read_bytes())
-            elif (
-                "/" in name
-            ):  # in the root itself lies what a worker left that died while it tried the store out
+            elif not self._left_by_a_trial(file.name):
                 strays.append(name)
         mine = f"copies.repository = '{self.store}'"
         return Outcome(
@@ -225,6 +224,11 @@ class Place:
             ),
             strays=tuple(strays),
         )
+
+    def _left_by_a_trial(self, name: str) -> bool:
+        """Whether a worker left it that died while it tried the store out: a partial of no dataset, for `tidy`."""
+        partial = re.fullmatch(r"\.([0-9a-f-]{36})\.[0-9a-f]{8}\.part", name)
+        return bool(partial) and partial[1] not in {row["id"] for row in self.alyx.tables.datasets()}
 
     def calm(self) -> Outcome:
         """What a run must have come to on which nothing went wrong."""
