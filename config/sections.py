@@ -5,6 +5,7 @@ keeps it so.  Reading the file and the environment is in `settings`; nothing her
 """
 
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -216,6 +217,36 @@ class Logs(Section):
     format: Literal["auto", "text", "json"] = "auto"
 
 
+class Dashboard(Section):
+    """Where the dashboard is served, and who may do what there.  Roles name Alyx accounts."""
+
+    host: Name = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8420
+    login: Literal["alyx", "none"] = "alyx"
+    names: list[Name] = Field(default_factory=list)
+    https: bool = False
+    secret_file: Private | None = None
+    session_hours: Annotated[float, Field(gt=0, le=24 * 31)] = 12
+    everybody: Literal["viewer", "operator", "nothing"] = "viewer"
+    viewers: list[Name] = Field(default_factory=list)
+    operators: list[Name] = Field(default_factory=list)
+    admins: list[Name] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.login == "none" and not self.at_home:
+            raise Wrong(
+                f'login = "none" would let everybody who reaches {self.host} in',
+                'Set login = "alyx", or host = "127.0.0.1".',
+            )
+        return self
+
+    @property
+    def at_home(self) -> bool:
+        """Whether only this machine can reach it."""
+        return is_loopback(self.host)
+
+
 class Lab(Section):
     """One lab's data folder and how its work is found.  The table's name is the lab's name in Alyx."""
 
@@ -248,8 +279,19 @@ class Settings(Section):
     schedule: Schedule
     logs: Logs
     web: Web
+    dashboard: Dashboard
     labs: dict[str, Lab]
     stores: dict[str, Store]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's own, and nobody else's."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def without_password(url: str) -> str:

@@ -24,7 +24,20 @@ from config import places
 from config.agreement import disagreements
 from config.problems import Problem, Wrong, did_you_mean, explained
 from config.secrets import check_mode, remember_secrets
-from config.sections import Alyx, Broker, Journey, Lab, Ledger, Logs, Schedule, Section, Settings, Store, Web
+from config.sections import (
+    Alyx,
+    Broker,
+    Dashboard,
+    Journey,
+    Lab,
+    Ledger,
+    Logs,
+    Schedule,
+    Section,
+    Settings,
+    Store,
+    Web,
+)
 from transfer.errors import ConfigProblems
 from transfer.transports.registry import KINDS, options_model
 
@@ -40,6 +53,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "schedule": Schedule,
     "logs": Logs,
     "web": Web,
+    "dashboard": Dashboard,
 }
 _NAMED = ("labs", "stores")
 _WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")

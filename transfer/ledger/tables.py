@@ -148,6 +148,9 @@ sessions = Table(
     Column("look", String(32)),  # fingerprint of the last look at the folder
     Column("done_look", String(32)),  # fingerprint of the look that was wholly discovered and registered
     Column("unquiet_since", Instant),
+    Column(
+        "priority", Integer, nullable=False, server_default="0"
+    ),  # a person's word: the highest goes first
     *_hold(),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("error", String(16)),
@@ -160,6 +163,16 @@ sessions = Table(
         sqlite_where=text("hold IS NULL"),
         postgresql_where=text("hold IS NULL"),
     ),
+    Index(
+        "ix_sessions_held",
+        "id",
+        sqlite_where=text("hold IS NOT NULL"),
+        postgresql_where=text("hold IS NOT NULL"),
+    ),
+    # Lists show the newest first, of everything, of one lab or of one subject.
+    Index("ix_sessions_date_id", "date", "id"),
+    Index("ix_sessions_lab_date_id", "lab", "date", "id"),
+    Index("ix_sessions_subject_date_id", "subject", "date", "id"),
 )
 
 datasets = Table(
@@ -182,6 +195,12 @@ datasets = Table(
     Column("gone_at", Instant),
     UniqueConstraint("session", "path"),
     Index("ix_datasets_dataset_uuid", "dataset_uuid"),
+    Index(
+        "ix_datasets_unregistrable",
+        "session",
+        sqlite_where=text("unregistrable IS NOT NULL"),
+        postgresql_where=text("unregistrable IS NOT NULL"),
+    ),
 )
 
 copies = Table(
@@ -309,6 +328,9 @@ receipts = Table(
     Index("ix_receipts_copy", "copy"),
 )
 
+BY_A_PERSON = "actor >= 'person:' AND actor < 'person;'"
+"""The condition that a person did it, as the index of the audit log has it: a question must repeat it to the letter."""
+
 events = Table(
     "events",
     metadata,
@@ -324,6 +346,12 @@ events = Table(
     Column("attempt", String(8)),
     Column("detail", Json(none_as_null=True)),
     Index("ix_events_subject", "subject", "subject_id"),
+    Index(
+        "ix_events_people",
+        "id",
+        sqlite_where=text(BY_A_PERSON),
+        postgresql_where=text(BY_A_PERSON),
+    ),
 )
 
 hours = Table(
@@ -345,4 +373,52 @@ jobs = Table(
     Column("last_run", Instant),
     Column("last_outcome", Text),
     *_lease(),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("holder", String(200), primary_key=True),  # as its leases name it
+    Column("host", String(200), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("hands", Integer, nullable=False),  # pieces of work at once
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("stopped_at", Instant),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _key(),
+    Column("name", String(200), nullable=False),
+    Column(
+        "digest", String(64), nullable=False, unique=True
+    ),  # sha256 of the token; the token itself is never kept
+    Column("role", String(16), nullable=False),
+    Column("made_by", String(200), nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("until", Instant),
+    Column("revoked_at", Instant),
+    Column("used_at", Instant),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("key", String(220), primary_key=True),  # what was told: one cause at one place
+    Column("lab", String(200)),
+    Column("told", Json, nullable=False),  # what was said last, so that nothing is said twice
+    Column("told_at", Instant, nullable=False),
+    Column("over_at", Instant),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("lab", String(200), primary_key=True),
+    Column("until", Instant),
+    Column("by", String(200), nullable=False),
+    Column("why", Text),
 )

@@ -15,12 +15,13 @@ While the disk of a SQLite ledger has less than `room` bytes free no work is tak
 written down.
 """
 
+import copy
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 from uuid import UUID, uuid4
 
 import structlog
@@ -79,6 +80,12 @@ class Transactions:
         self._monotonic = monotonic
         self.patience = patience
         self.room = room
+
+    def acting_as(self, actor: str) -> Self:
+        """The same ledger, whose events name `actor`: for one request of one person."""
+        other = copy.copy(self)
+        other.actor = actor
+        return other
 
     # ---- transactions
 

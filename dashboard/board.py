@@ -1,0 +1,43 @@
+"""What every page and every call of the API is given."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from config.sections import Settings
+from transfer.ledger import Ledger
+from transfer.ledger.endpoints import ALYX
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """The config, the ledger, and how to ring the workers: by a task's name and its arguments; False: nobody hears."""
+
+    settings: Settings
+    ledger: Ledger
+    ring: Callable[..., bool]
+    version: str
+
+    @property
+    def roots(self) -> Mapping[str, Path]:
+        """Each lab's data folder, by the name of its repository."""
+        return {lab.repository: lab.root for lab in self.settings.labs.values()}
+
+    @property
+    def endpoint_names(self) -> Sequence[str]:
+        """Every place of the config that may be paused, Alyx among them."""
+        return [ALYX, *self.roots, *self.settings.stores]
+
+
+def board_of(request: Request) -> Board:
+    """The board of the application that was asked."""
+    found = request.app.state.board
+    assert isinstance(found, Board)
+    return found
+
+
+TheBoard = Annotated[Board, Depends(board_of)]
+"""A parameter of a page or of a call."""
