@@ -218,11 +218,14 @@ class Place:
             open_items=self.number(
                 f"SELECT count(*) FROM items JOIN copies ON copies.id = items.copy WHERE items.open = 1 AND {mine}"
             ),
-            leases=self.number(
-                "SELECT (SELECT count(*) FROM sessions WHERE lease_token IS NOT NULL) + "
-                "(SELECT count(*) FROM batches WHERE lease_token IS NOT NULL)"
-            ),
+            leases=self._leases(),
             strays=tuple(strays),
+        )
+
+    def _leases(self) -> int:
+        return self.number(
+            "SELECT (SELECT count(*) FROM sessions WHERE lease_token IS NOT NULL) + "
+            "(SELECT count(*) FROM batches WHERE lease_token IS NOT NULL)"
         )
 
     def _left_by_a_trial(self, name: str) -> bool:
@@ -265,7 +268,7 @@ class Place:
     def done(self) -> bool:
         """Whether all has arrived, and nobody holds anything any more; False while the ledger cannot tell."""
         try:
-            return self.arrived() >= len(self.files) and self.outcome().leases == 0
+            return self.arrived() >= len(self.files) and self._leases() == 0
         except (OperationalError, ProgrammingError):
             return False
 

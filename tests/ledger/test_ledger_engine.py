@@ -153,3 +153,17 @@ def test_writers_on_many_threads_wait_for_each_other(world: World) -> None:
         thread.join()
     assert troubles == []
     assert [ledger.watermark(f"mark {n}") for n in range(6)] == ["4"] * 6
+
+
+def test_more_hands_than_connections_wait_and_then_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that asks for one connection more than it may have is told so as of a ledger that is away."""
+    monkeypatch.setattr(
+        "transfer.ledger.engine._CONNECTIONS", {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
+    )
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    with ledger.reading(), pytest.raises(LedgerUnavailable, match="all connections of this process"):
+        ledger.moment()
+    ledger.moment()
+    ledger.engine.dispose()

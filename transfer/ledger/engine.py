@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
     OperationalError,
     ProgrammingError,
 )
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from transfer.errors import LedgerDiskFull, LedgerUnavailable, TransferError
 
@@ -34,6 +35,10 @@ Clock = Callable[[], datetime]
 
 _SQLITE_PRAGMAS = ("busy_timeout=30000", "synchronous=FULL", "foreign_keys=ON")
 _WAL_PATIENCE = 30.0  # seconds
+_CONNECTIONS = {
+    "pool_size": 10,
+    "max_overflow": 20,
+}  # of one process: a worker's hands, or a dashboard's threads
 
 
 def open_engine(url: str) -> Engine:
@@ -50,7 +55,7 @@ def open_engine(url: str) -> Engine:
             if parsed.database and parsed.database != ":memory:":
                 _make_private(Path(parsed.database))
             return _sqlite(url)
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        return create_engine(url, pool_pre_ping=True, **_CONNECTIONS)
     except (ArgumentError, ModuleNotFoundError, OSError, ValueError) as error:
         raise LedgerUnavailable(f"the ledger cannot be opened ({error})", to=_shown(url)) from error
 
@@ -76,7 +81,7 @@ def shown(url: URL) -> str:
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"check_same_thread": False})
+    engine = create_engine(url, connect_args={"check_same_thread": False}, **_sqlite_pool(url))
 
     @event.listens_for(engine, "connect")
     def prepare(dbapi: Any, _record: Any) -> None:
@@ -91,6 +96,12 @@ def _sqlite(url: str) -> Engine:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def _sqlite_pool(url: str) -> dict[str, int]:
+    """A file's connections are pooled like a server's; a database in memory is one connection for each thread."""
+    in_memory = (make_url(url).database or ":memory:") == ":memory:"
+    return {} if in_memory else _CONNECTIONS
 
 
 def _enter_wal(dbapi: Any) -> None:
@@ -133,8 +144,12 @@ DEFECTS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 _FULL = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "53100"})
 
 
-def unavailable(error: DBAPIError, engine: Engine) -> TransferError:
+def unavailable(error: DBAPIError | NoConnectionFree, engine: Engine) -> TransferError:
     """Translate a database failure once, at the edge."""
+    if isinstance(error, NoConnectionFree):
+        return LedgerUnavailable(
+            "all connections of this process to the ledger were busy for too long", to=shown(engine.url)
+        )
     if _is_full(error):
         return LedgerDiskFull("the disk with the ledger is full", to=shown(engine.url))
     return LedgerUnavailable(
@@ -172,6 +187,7 @@ __all__ = [
     "DEFECTS",
     "Clock",
     "DBAPIError",
+    "NoConnectionFree",
     "OperationalError",
     "database_now",
     "free_bytes",

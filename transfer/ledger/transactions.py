@@ -36,7 +36,16 @@ from tenacity import (
 )
 
 from transfer.errors import LedgerDiskFull, LedgerUnavailable
-from transfer.ledger.engine import DEFECTS, Clock, database_now, free_bytes, passes, shown, unavailable
+from transfer.ledger.engine import (
+    DEFECTS,
+    Clock,
+    NoConnectionFree,
+    database_now,
+    free_bytes,
+    passes,
+    shown,
+    unavailable,
+)
 from transfer.ledger.guarded import Guarded
 from transfer.ledger.leases import Lease, holder_name, renew
 from transfer.ledger.tables import batches, events, ledger
@@ -98,7 +107,7 @@ class Transactions:
                 connection.commit()
         except DEFECTS:
             raise
-        except DBAPIError as error:
+        except (DBAPIError, NoConnectionFree) as error:
             raise unavailable(error, self.engine) from error
 
     @contextmanager
@@ -109,7 +118,7 @@ class Transactions:
                 yield connection
         except DEFECTS:
             raise
-        except DBAPIError as error:
+        except (DBAPIError, NoConnectionFree) as error:
             raise unavailable(error, self.engine) from error
 
     @contextmanager
