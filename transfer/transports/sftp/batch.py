@@ -22,7 +22,7 @@ from transfer.errors import ConnectionLost, TransferError
 from transfer.transports.base import Failed
 from transfer.transports.sftp.channels import Channels
 from transfer.transports.sftp.jobs import Job, Park, Signal, Task
-from transfer.transports.sftp.pipelining import MOST_JOBS, Line
+from transfer.transports.sftp.pipelining import Line
 from transfer.transports.sftp.protocol import Conversation
 
 AHEAD = 384
@@ -218,7 +218,7 @@ class Batch(Generic[Request, Result]):
 
     def wait(self, line: Line, /) -> bool:
         def news() -> bool:
-            free = self._lost is None and len(line.tasks) < MOST_JOBS
+            free = self._lost is None and len(line.tasks) < line.most
             wanted = bool(self._todo) or self._checked.get(line) != self._offers
             return self._over or bool(line.inbox) or (free and wanted)
 

@@ -1,6 +1,6 @@
 """Many jobs on one channel: every wait for an answer serves all of them.
 
-Promises: at most `WINDOW` bytes and a few requests per job are under way, at most `MOST_JOBS` jobs are begun;
+Promises: at most `WINDOW` bytes and a few requests per job are under way, at most `most` jobs are begun;
 what a failed job left unanswered is swallowed when it comes.  When the line is lost every job is told so.
 
 A line and its jobs (see `jobs`) belong to one thread; only `resume` may be called by others.
@@ -15,7 +15,8 @@ from transfer.transports.sftp.jobs import DRAIN, Ask, Called, Job, Post, Result,
 from transfer.transports.sftp.protocol import Conversation, Fields, refusal
 
 WINDOW = 4 << 20  # bytes sent or asked for and not yet answered, per channel
-MOST_JOBS = 128
+MOST_JOBS = 128  # that move a file: each has one open at the server
+MOST_ERRANDS = 1024  # that ask or rename: small requests, and far away each wait for an answer is felt
 _TRIES_TO_CLEAN_UP = 9
 
 
@@ -38,8 +39,9 @@ class Supply(Protocol):
 class Line:
     """One channel at work."""
 
-    def __init__(self, conversation: Conversation, *, sync_timeout: float) -> None:
+    def __init__(self, conversation: Conversation, *, sync_timeout: float, most: int = MOST_JOBS) -> None:
         self.conversation = conversation
+        self.most = most
         self.tasks: set[Task] = set()
         self.inbox: deque[Task] = deque()
         self.wake: Callable[[], None] = lambda: None
@@ -87,7 +89,7 @@ class Line:
             elif self._wants_room and self.roomy(self._wants_room[0][1].weight):
                 task, wish = self._wants_room.popleft()
                 self._step(task, self._begin(task, wish) if isinstance(wish, Post) else None, supply)
-            elif len(self.tasks) < MOST_JOBS and (begun := supply.next(self)) is not None:
+            elif len(self.tasks) < self.most and (begun := supply.next(self)) is not None:
                 self.tasks.add(begun)
                 self._ready.append((begun, None))
             else:
@@ -233,7 +235,7 @@ def run(
 ) -> list[Result | TransferError]:
     """Do all this on one channel, in the caller's thread.  Raises `ConnectionLost`."""
     supply = _List(jobs)
-    Line(conversation, sync_timeout=sync_timeout).work(supply)
+    Line(conversation, sync_timeout=sync_timeout, most=MOST_ERRANDS).work(supply)
     return supply.outcomes
 
 

@@ -51,10 +51,10 @@ from transfer.transports.sftp.store import Store, extended
 
 SMALL_PIECE = 32 << 10  # bytes; what every server takes in one write and gives for one read
 LARGE_PIECE = 255 << 10
-RENAMES_AT_ONCE = 128
+RENAMES_AT_ONCE = 512
 STANDING = commands("md5")[0]  # what the standing command is made of
 FAR = 0.005  # seconds for a round trip
-SEVERAL = 4
+SEVERAL = 6  # far away, where each carries a window of 2 MB a round trip
 QUESTIONS_AT_ONCE = 2048
 A_FEW = 16  # files whose sizes are asked for before they are hashed
 
