@@ -13,10 +13,11 @@ the row counts as recorded, so that only reconcile will find it, and *closed* wh
 `Rules` are the protocol's; a test switches each one off and sees what it is there for.
 """
 
-from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from looking_through import Found, look_through
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -283,39 +284,9 @@ def _staged(key: int, rules: Rules) -> str:
     return f"staged {key}" if rules.own_folder else "staged"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the search saw: how many states, how often each kind of wrong, and the way to the first of each."""
-
-    states: int
-    wrong: Counter[str]
-    ways: dict[str, list[str]]
-
-
-def search(rules: Rules, *, until: str = "", most: int = 400_000) -> Found:
-    """Every state that can be reached, or as many as come before the first that is wrong as `until` says.
-
-    Raises RuntimeError beyond `most` of them.
-    """
-    first = begin(rules)
-    came: dict[State, tuple[State, str] | None] = {first: None}
-    todo = deque([first])
-    wrong: Counter[str] = Counter()
-    ways: dict[str, list[str]] = {}
-    while todo:
-        state = todo.popleft()
-        for kind in _wrong(state):
-            wrong[kind] += 1
-            ways.setdefault(kind, _way(came, state))
-        if until in ways:
-            break
-        for what, after in steps(state, rules):
-            if after not in came:
-                came[after] = (state, what)
-                todo.append(after)
-        if len(came) > most:
-            raise RuntimeError(f"more than {most} states")
-    return Found(len(came), wrong, ways)
+def search(rules: Rules, *, until: str = "") -> Found:
+    """Every state that can be reached, or as many as come before the first that is wrong as `until` says."""
+    return look_through(begin(rules), lambda state: steps(state, rules), _wrong, until=until)
 
 
 def _wrong(state: State) -> Iterator[str]:
@@ -333,11 +304,3 @@ def _wrong(state: State) -> Iterator[str]:
         yield "closed lie"
     if state.content("final") is None:
         yield "announced and missing"
-
-
-def _way(came: dict[State, tuple[State, str] | None], state: State) -> list[str]:
-    way: list[str] = []
-    while (step := came[state]) is not None:
-        state, what = step
-        way.append(what)
-    return way[::-1]

@@ -1,7 +1,8 @@
 """The explicit-state model of publishing through a mover: what the rules promise, and what each is there for."""
 
 import pytest
-from staged_copies import Found, Rules, search
+from looking_through import Found
+from staged_copies import Rules, search
 
 
 def wrong(until: str = "", **rules: bool) -> dict[str, list[str]]:
