@@ -62,6 +62,8 @@ def push(
 class _SecondHand:
     """A thread that takes batches while there are at least two.
 
+    What ends it is raised in the main thread, which says it to the person.
+
     Ctrl-C reaches the main thread only; what this one holds is then forfeited and given back, and the thread, which
     stops at its next outside effect, is not waited for.
     """
@@ -71,6 +73,7 @@ class _SecondHand:
         self._first = runner
         self._thread: threading.Thread | None = None
         self._ended = False
+        self._failure: Exception | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -94,11 +97,17 @@ class _SecondHand:
         self._thread.start()
 
     def _work(self, batches: Sequence[int]) -> None:
-        while not self._ended and self._runner.advance_batch(only=batches):
-            continue
+        try:
+            while not self._ended and self._runner.advance_batch(only=batches):
+                continue
+        except Exception as error:  # noqa: BLE001
+            self._failure = error
 
     def busy(self) -> bool:
-        """Wait a little for it, if it is at work."""
+        """Wait a little for it, if it is at work.  Raises, once, what ended it."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
         if self._thread is None or not self._is_alive():
             return False
         with self._first.interruptible():

@@ -11,7 +11,7 @@ import pytest
 
 from tests.world import LAB_SERVER, STORE, World, world
 from transfer import foreground
-from transfer.errors import EndpointUnreachable, LoginRefused
+from transfer.errors import EndpointUnreachable, LedgerUnavailable, LoginRefused
 from transfer.ledger import Ledger, endpoints
 from transfer.runner import Runner
 
@@ -208,6 +208,30 @@ def test_two_batches_move_at_a_time_and_everything_is_recorded_once(box: World) 
     assert sorted(met) == ["MainThread", "second-hand"]
     assert [end for _, end in box.ends()] == ["recorded"] * 4
     assert box.lies() == []
+
+
+def test_what_ends_the_second_hand_is_told_by_the_first(
+    box: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A person reads it as the command's own failure: no thread dies with a traceback."""
+    from transfer.planning import Limits
+
+    advance, away = Runner.advance_batch, threading.Event()
+
+    def advance_batch(runner: Runner, **only: Any) -> bool:
+        if threading.current_thread() is threading.main_thread():
+            away.wait(30)
+            return advance(runner, **only)
+        away.set()
+        raise LedgerUnavailable("the ledger's database failed", to="a ledger")
+
+    monkeypatch.setattr(Runner, "advance_batch", advance_batch)
+    session = box.session()
+    for probe in range(4):
+        box.write(session, f"alf/probe{probe:02d}/spikes.times.npy", b"spikes %d" % probe)
+    with pytest.raises(LedgerUnavailable):
+        push(box, box.runner(limits=Limits(files=1)), session)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_ctrl_c_gives_back_what_the_second_hand_holds(box: World) -> None:
