@@ -52,7 +52,7 @@ def postgres() -> Iterator[str]:
     become = _as_postgres()
     with _home("pg", owner="postgres" if become else None) as home:
         making = [initdb, "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
-        subprocess.run([*become, *making], cwd=home, check=True, capture_output=True)
+        subprocess.run([*become, *making], cwd=home, check=True, stdout=subprocess.DEVNULL)
         port = free_port()
         settings = {
             "listen_addresses": "127.0.0.1",
