@@ -10,7 +10,7 @@ from itertools import count
 from tests.crash.actors import until
 from tests.crash.points import Action, Fault, Side
 from tests.crash.rounds import MIDWAY, Kind, Plan, Round
-from tests.crash.seams import is_timed
+from tests.crash.seams import is_rung, is_timed
 from tests.crash.stage import Stage, Transport
 
 _SIDES: tuple[Side, ...] = ("before", "after")
@@ -125,7 +125,8 @@ def _endless(known: Known, seed: int) -> Iterator[tuple[Kind, Fault]]:
             action = _ACTIONS[(chance.randrange(3) + turn) % 3]
             chance = random.Random(f"{seed} {kind} {label} {side} {turn}")
             # Which of its class: of the first half, because two runs do not count alike to the last one.
-            nth = 1 + chance.randrange(max(1, times // 2)) if kind == "calm" else 1
+            sure = times // 2 if kind == "calm" and not is_rung(label) else 1
+            nth = 1 + chance.randrange(max(1, sure))
             drawn.append((chance.random(), kind, Fault(label=label, side=side, nth=nth, action=action)))
         for _, kind, fault in sorted(drawn, key=lambda one: one[0]):
             yield kind, fault

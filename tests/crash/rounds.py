@@ -167,7 +167,9 @@ class Round:
             if not alive:
                 raise Never(f"worker {victim.name} ended by itself")
             now = time.monotonic()
-            rested_since = (rested_since or now) if self.all_is_well() else None
+            # Another client waits for the fault, so that without it nothing but the first version is to come.
+            done = self.all_is_well() or (not self._patched and self.all_has_arrived())
+            rested_since = (rested_since or now) if done else None
             return rested_since is not None and now - rested_since > _GRACE
 
         until(met, f"the fault strikes: {self.plan.fault}")

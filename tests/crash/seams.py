@@ -28,6 +28,13 @@ _FTP_EFFECTS = frozenset(
 _TIMED = re.compile(r"^commit pulse\.")
 """Heartbeats come with time, not with the work: none is planned for, a kill at a random moment may meet one."""
 
+_RUNG = re.compile(r"^commit ledger\.Ledger\.claim_")
+"""A claim comes with a ring, and how many rings find something is a matter of time: only the first can be relied on."""
+
+
+def is_rung(label: str) -> bool:
+    return _RUNG.match(label) is not None
+
 
 def is_timed(label: str) -> bool:
     """Whether nobody can say if a run comes by it."""
