@@ -245,6 +245,29 @@ def lab_guest(bench: Bench, subject: str) -> str:
     return sentence(found)
 
 
+def notified(bench: Bench, _subject: str) -> str:
+    """Whom the notices reach; a target that failed last is a problem.  Nothing is sent."""
+    from transfer.errors import NoticeNotSent
+    from transfer.ledger import notices
+
+    notifier = wiring.notifier(bench.settings)
+    if notifier is None:
+        raise Note("nobody is told what needs a person: [notices] names no targets_file")
+    targets = {one.id: one for one in notifier.messenger().targets}
+    unknown = sorted({lab for one in targets.values() for lab in one.labs} - set(bench.settings.labs))
+    opened = wiring.ledger(bench.settings)
+    try:
+        failing = [one for one in notices.failing(opened) if one.target in targets]
+    finally:
+        opened.engine.dispose()
+    if failing:
+        one = failing[0]
+        raise NoticeNotSent(f"{one.failures} messages in a row were not sent ({one.why})", to=one.name)
+    if unknown:
+        raise Note(f"the file of targets names labs that the config does not: {', '.join(unknown)}")
+    return f"told what needs a person: {len(targets)} (alyx-transfer notify test tries them)"
+
+
 CHECKS = (
     Check("packages", "installation", packages),
     Check("work", "installation", work),
@@ -253,6 +276,7 @@ CHECKS = (
     Check("ledger rows", "installation", ledger_rows, needs=("ledger",)),
     Check("ledger clock", "installation", ledger_clock, needs=("ledger",)),
     Check("broker", "installation", broker),
+    Check("notices", "installation", notified, needs=("ledger",)),
     Check("alyx login", "installation", login),
     Check("alyx clock", "installation", clock, needs=("alyx login",)),
     Check("alyx encrypted", "installation", encrypted),

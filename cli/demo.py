@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sandbox.box import Box
 
 _PACKAGES = ("numpy", "pyarrow", "python_multipart", "starlette", "uvicorn")
+_SERVED_WITH = ("fastapi", "itsdangerous", "jinja2", "prometheus_client")
+_SESSIONS = 3
 _HANDS = 4  # pieces of work at once, as "alyx-transfer worker" has it
 
 
@@ -46,34 +48,89 @@ def demo(
         Path | None,
         typer.Option(metavar="DIR", help="Where everything is kept; else a folder removed at the end."),
     ] = None,
-    sessions: Annotated[int, typer.Option(min=1, max=10_000, help="How many sessions.")] = 3,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="How many sessions (3; with --serve 6).")
+    ] = None,
     transport: Annotated[Transport, typer.Option(help="How the store is reached.")] = Transport.SFTP,
     seed: Annotated[int, typer.Option(min=0, help="The sessions are drawn from it.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folder, to look around.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Go on, with new sessions and the dashboard, until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="With --serve: the dashboard's port; 0 takes a free one.")
+    ] = 8420,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="With --serve: some believable trouble to look at.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON at the end.")] = False,
 ) -> None:
     """Move synthetic sessions from a lab in a box to its store, and check every byte.
 
     Exits with 0 only if every file that Alyx can register was recorded and is byte-identical at the store.
     """
-    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
-        output.complain(
-            f"the demo needs packages that are not installed ({', '.join(missing)}). "
-            'Run: pip install "alyx-transfer[demo]"'
-        )
-        raise typer.Exit(Exit.USAGE)
+    _refuse_confusion(serve=serve, faults=faults, as_json=as_json, transport=transport)
+    _need_packages(serve=serve)
+    if serve:
+        _serve(root, sessions, seed, port, keep=keep, faults=faults, verbose=of(context).verbose)
+        return
     from cli import demo_result
     from sandbox.box import Box, BoxRefused
 
     with _folder(root, keep=keep) as folder:
         try:
-            with Box(folder, sessions=sessions, seed=seed, transport=transport.value) as box:
+            with Box(folder, sessions=sessions or _SESSIONS, seed=seed, transport=transport.value) as box:
                 result = _run(box, verbose=of(context).verbose)
         except BoxRefused as refused:
             output.complain(str(refused))
             raise typer.Exit(Exit.USAGE) from refused
         demo_result.show(result, as_json=as_json, kept=root is not None or keep)
     raise typer.Exit(Exit.FINE if result.fine else Exit.NOT_DONE)
+
+
+def _refuse_confusion(*, serve: bool, faults: bool, as_json: bool, transport: Transport) -> None:
+    if faults and not serve:
+        raise typer.BadParameter("--faults goes with --serve.")
+    if serve and (as_json or transport is not Transport.SFTP):
+        raise typer.BadParameter("--serve goes neither with --json nor with another --transport than sftp.")
+
+
+def _need_packages(*, serve: bool) -> None:
+    """Say what is missing, and how to install it."""
+    wanted = (*_PACKAGES, *(_SERVED_WITH if serve else ()))
+    missing = [name for name in wanted if find_spec(name) is None]
+    if missing:
+        extras = "demo,dashboard" if serve else "demo"
+        output.complain(
+            f"the demo needs packages that are not installed ({', '.join(missing)}). "
+            f'Run: pip install "alyx-transfer[{extras}]"'
+        )
+        raise typer.Exit(Exit.USAGE)
+
+
+def _serve(
+    root: Path | None,
+    sessions: int | None,
+    seed: int,
+    port: int,
+    *,
+    keep: bool,
+    faults: bool,
+    verbose: bool,
+) -> None:
+    """The demo that goes on until somebody stops it."""
+    from cli import demo_serving
+    from sandbox.box import Box, BoxRefused
+
+    script = demo_serving.mishaps(faults=faults)
+    wanted = sessions or demo_serving.SESSIONS
+    with _folder(root, keep=keep) as folder:
+        try:
+            with Box(folder, sessions=wanted, seed=seed, transport="sftp", before=script) as box:
+                demo_serving.serve(box, script, port=port, faults=faults, verbose=verbose)
+        except BoxRefused as refused:
+            output.complain(str(refused))
+            raise typer.Exit(Exit.USAGE) from refused
 
 
 @contextmanager

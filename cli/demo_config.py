@@ -4,6 +4,7 @@ It is written anew by each run, because the servers' ports may have changed.  Th
 and failures are tried again at once: nobody should wait for a demo.  No secret is in it.
 """
 
+import secrets
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -47,6 +48,59 @@ store = $store
 [stores.$store]
 $store_lines
 """)
+
+_SERVED = Template("""
+[dashboard]
+port = $port
+secret_file = $secret_file
+admins = [$admin]
+""")
+
+_SECOND_LAB = Template("""
+[labs.$lab]
+repository = $repository
+root = $lab_root
+work = "disk"
+store = $store
+
+[labs.$lab.guest]
+timezone = "Europe/London"
+bandwidth = ["mon-fri 08:00-19:00 20 MB/s", "otherwise unlimited"]
+
+[stores.$store]
+transport = "local"
+root = $store_root
+""")
+
+
+def add_dashboard(file: Path, box: "Box", *, port: int, admin: str) -> None:
+    """Let the config serve the dashboard too, with a secret in the box's own folder."""
+    secret = box.root / "home" / "dashboard-secret"
+    if not secret.exists():
+        secret.touch(mode=0o600)
+        secret.write_text(secrets.token_urlsafe(32), "ascii")
+    said = {"port": str(port), "secret_file": quoted(str(secret)), "admin": quoted(admin)}
+    _append(file, _SERVED.substitute(said))
+
+
+def add_neighbour(file: Path, box: "Box") -> None:
+    """Let the config know the second lab of the box."""
+    from sandbox.neighbour import LAB, LAB_SERVER, STORE, Neighbour
+
+    other = Neighbour(box, sessions=0)
+    said = {
+        "lab": LAB,
+        "repository": LAB_SERVER,
+        "lab_root": str(other.lab_root),
+        "store": STORE,
+        "store_root": str(other.store_root),
+    }
+    _append(file, _SECOND_LAB.substitute({key: quoted(value) for key, value in said.items()}))
+
+
+def _append(file: Path, text: str) -> None:
+    with file.open("a", encoding="utf-8") as config:
+        config.write(text)
 
 
 def write_config(box: "Box", *, verbose: bool) -> Path:

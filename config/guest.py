@@ -10,7 +10,8 @@ from config.problems import Wrong
 from transfer.timetable import Misread, Rate, Timetable, read_rate, read_timetable
 
 
-def _zone(name: str) -> str:
+def known_zone(name: str) -> str:
+    """A time zone's name, if there is such a zone.  Raises `Wrong`."""
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
@@ -46,7 +47,7 @@ class Guest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    timezone: Annotated[str, AfterValidator(_zone)] | None = None
+    timezone: Annotated[str, AfterValidator(known_zone)] | None = None
     bandwidth: Annotated[list[str], BeforeValidator(_entries)] = Field(default_factory=lambda: ["unlimited"])
     recording: Annotated[str, AfterValidator(_flag_pattern)] | None = None
     while_recording: Annotated[str, AfterValidator(_a_rate)] = "0"

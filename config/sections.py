@@ -23,11 +23,13 @@ from pydantic import (
 )
 
 from config import places
-from config.guest import Guest
+from config.guest import Guest, known_zone
 from config.problems import Wrong
 from config.secrets import check_private
+from transfer.notices import read_hours, read_time
 from transfer.planning import Limits
 from transfer.retries import Patience
+from transfer.timetable import Misread
 
 
 def _web_address(url: str) -> str:
@@ -80,6 +82,22 @@ def _broker(url: str) -> str:
     if "://" not in url:
         raise Wrong("must be a broker's address", 'Write for example "memory://" or "redis://localhost/0".')
     return url
+
+
+def _time_of_day(words: str) -> str:
+    try:
+        read_time(words)
+    except Misread as misread:
+        raise Wrong(misread.what, misread.do) from misread
+    return words
+
+
+def _hours(words: str) -> str:
+    try:
+        read_hours(words)
+    except Misread as misread:
+        raise Wrong(misread.what, misread.do) from misread
+    return words
 
 
 Absolute = Annotated[Path, BeforeValidator(_from_home), AfterValidator(_absolute)]
@@ -247,6 +265,18 @@ class Dashboard(Section):
         return is_loopback(self.host)
 
 
+class Notices(Section):
+    """Who is told what needs a person, and when.  The addresses stand in a file of their own: they hold passwords."""
+
+    targets_file: Private | None = None
+    at_once_minutes: Annotated[float, Field(ge=1, le=24 * 60)] = 10
+    at: Annotated[str, AfterValidator(_time_of_day)] = "08:00"
+    quiet: Annotated[str, AfterValidator(_hours)] | None = None
+    timezone: Annotated[str, AfterValidator(known_zone)] = "UTC"
+    old_hours: Annotated[float, Field(gt=0)] = 24
+    link: Annotated[str, AfterValidator(_web_address)] | None = None
+
+
 class Lab(Section):
     """One lab's data folder and how its work is found.  The table's name is the lab's name in Alyx."""
 
@@ -280,6 +310,7 @@ class Settings(Section):
     logs: Logs
     web: Web
     dashboard: Dashboard
+    notices: Notices
     labs: dict[str, Lab]
     stores: dict[str, Store]
 

@@ -32,6 +32,7 @@ from config.sections import (
     Lab,
     Ledger,
     Logs,
+    Notices,
     Schedule,
     Section,
     Settings,
@@ -54,6 +55,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "logs": Logs,
     "web": Web,
     "dashboard": Dashboard,
+    "notices": Notices,
 }
 _NAMED = ("labs", "stores")
 _WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transfer.guest import Guest
     from transfer.ledger import Ledger
     from transfer.model import Lab
+    from transfer.notifying import Notifier
     from transfer.planning import Limits
     from transfer.rounds import Rounds
     from transfer.runner import Runner
@@ -251,6 +252,22 @@ def rounds(settings: Settings, runner: "Runner") -> "Rounds":
             web=partial(readers_way, settings, runner.catalog),
             own=partial(own_way, settings),
         ),
+        notifier=notifier(settings),
+    )
+
+
+def notifier(settings: Settings) -> "Notifier | None":
+    """Who is told what needs a person, and when; None where there is no file that says whom."""
+    if settings.notices.targets_file is None:
+        return None
+    from config.messenger import messenger
+    from config.notices import rules
+    from transfer.notifying import Notifier
+
+    return Notifier(
+        messenger=partial(messenger, settings.notices.targets_file),
+        rules=rules(settings.notices),
+        old_after=timedelta(hours=settings.notices.old_hours),
     )
 
 

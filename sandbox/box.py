@@ -27,7 +27,8 @@ from urllib.parse import urlsplit
 
 from sandbox.alyx import SandboxAlyx
 from sandbox.globus import SandboxGlobus
-from sandbox.sessions import SyntheticSession, write_sessions
+from sandbox.sessions import SyntheticSession, places, write_sessions
+from sandbox.sftp_files import Before
 from sandbox.store import HOST, SftpStore
 from sandbox.web_store import WebStore
 
@@ -56,11 +57,20 @@ class Box:
     """What `furnish` wrote."""
 
     def __init__(
-        self, root: Path, *, sessions: int, seed: int, transport: Transport, large_bytes: int = 64 * 1024**2
+        self,
+        root: Path,
+        *,
+        sessions: int,
+        seed: int,
+        transport: Transport,
+        large_bytes: int = 64 * 1024**2,
+        before: Before | None = None,
     ) -> None:
+        """`before` scripts the store's server, which is then the embedded one (see `sftp_files`)."""
         self.root = Path(os.path.realpath(root))
         self.new = not (self.root / "box.json").exists()
         self._wanted, self._seed, self._transport, self._large = sessions, seed, transport, large_bytes
+        self._before = before
         self._open = ExitStack()
 
     @property
@@ -87,7 +97,9 @@ class Box:
             self.web = opened.enter_context(WebStore(self.store_root, port=self._last_port("web")))
             (self.root / "home" / "web-port").write_text(str(urlsplit(self.web.url).port))
             if self._transport == "sftp":
-                self.sftp = opened.enter_context(SftpStore(self.store_root, home=self.root / "home"))
+                self.sftp = opened.enter_context(
+                    SftpStore(self.store_root, home=self.root / "home", before=self._before)
+                )
             if self._transport == "globus":
                 self.globus = opened.enter_context(SandboxGlobus())
                 self.globus.add_collection("lab", self.lab_root, "personal", key=LAB_COLLECTION)
@@ -105,11 +117,22 @@ class Box:
 
         A box that was made with more sessions keeps them: they are part of the lab.
         """
-        lab = self.root / "lab"
-        written = write_sessions(
-            lab, sessions=self._wanted, seed=self._seed, lab=LAB, large_bytes=self._large
-        )
+        written = self._write()
         self._tell_alyx(written)
+        return self.sessions
+
+    def grow(self) -> SyntheticSession:
+        """One more session, as if a rig had just finished it: Alyx knows of it before its flag is there."""
+        self._wanted += 1
+        _replace(self.root / "box.json", json.dumps({"seed": self._seed, "sessions": self._wanted}))
+        *_, (_, folder, subject, day) = places(self.root / "lab", LAB, "DEMO", self._wanted)
+        self.tell_alyx_of([SyntheticSession(folder, subject, day, 1, (), ())], lab=LAB)
+        return self._write()[-1]
+
+    def _write(self) -> Sequence[SyntheticSession]:
+        written = write_sessions(
+            self.root / "lab", sessions=self._wanted, seed=self._seed, lab=LAB, large_bytes=self._large
+        )
         self.sessions = tuple(written)
         return self.sessions
 
@@ -146,22 +169,35 @@ class Box:
         """Make what is missing of the user, the lab, the subjects and the sessions."""
         if not self.password_file.exists():
             _replace(self.password_file, secrets.token_urlsafe(18))
+        self.add_person(USER)
+        self.tell_alyx_of_lab(LAB, server=LAB_SERVER, store=STORE)
+        self.alyx.set_data_url(STORE, self.web.url)
+        self.tell_alyx_of(written, lab=LAB)
+
+    def add_person(self, name: str) -> None:
+        """Somebody who may log in to Alyx with the password of the box."""
+        if name not in {row["username"] for row in self.alyx.tables.rows("users")}:
+            self.alyx.add_user(name, password=self.password_file.read_text())
+
+    def tell_alyx_of_lab(self, lab: str, *, server: str, store: str) -> None:
+        """Make what is missing of a lab, its own repository and its store."""
         alyx, rows = self.alyx, self.alyx.tables.rows
-        if USER not in {row["username"] for row in rows("users")}:
-            alyx.add_user(USER, password=self.password_file.read_text())
         repositories = {row["name"] for row in rows("data-repository")}
-        if LAB_SERVER not in repositories:
-            alyx.add_repository(LAB_SERVER, globus_path="/lab/", personal=True)
-        if STORE not in repositories:
-            alyx.add_repository(STORE, globus_path="/store/", personal=False)
-        alyx.set_data_url(STORE, self.web.url)
-        if LAB not in {row["name"] for row in rows("labs")}:
-            alyx.add_lab(LAB, repositories=[LAB_SERVER, STORE])
+        if server not in repositories:
+            alyx.add_repository(server, globus_path="/lab/", personal=True)
+        if store not in repositories:
+            alyx.add_repository(store, globus_path="/store/", personal=False)
+        if lab not in {row["name"] for row in rows("labs")}:
+            alyx.add_lab(lab, repositories=[server, store])
+
+    def tell_alyx_of(self, written: Sequence[SyntheticSession], *, lab: str) -> None:
+        """Make what is missing of the lab's subjects and these sessions."""
+        alyx, rows = self.alyx, self.alyx.tables.rows
         subjects = {row["nickname"] for row in rows("subjects")}
         known = {(row["subject"], row["start_time"][:10], row["number"]) for row in alyx.tables.sessions()}
         for session in written:
             if session.subject not in subjects:
-                alyx.add_subject(session.subject, LAB)
+                alyx.add_subject(session.subject, lab)
                 subjects.add(session.subject)
             day = session.date.isoformat()
             if (session.subject, day, session.number) not in known:

@@ -61,15 +61,16 @@ def write_sessions(
     lab: str = "demolab",
     large_bytes: int = 64 * 1024 * 1024,
     megabytes: float = 3,
+    subjects: str = "DEMO",
 ) -> list[SyntheticSession]:
     """Write that many sessions of behaviour, one probe and one camera below `root`, and list them.
 
     Each takes about `megabytes` (of 10^6 bytes; at least 0.1 whatever is asked); the first also holds one
-    incompressible file of exactly `large_bytes`, unless that is 0.
+    incompressible file of exactly `large_bytes`, unless that is 0.  The subjects' names begin with `subjects`.
     """
     volume = Volume.of(megabytes)
     written = []
-    for index, folder, subject, day in _places(root, lab, "DEMO", sessions):
+    for index, folder, subject, day in places(root, lab, subjects, sessions):
         for name, content in {**CONTENTS, **OTHERS}.items():
             stream = np.random.default_rng([seed, index, crc32(name.encode())])
             _keep_or_write(folder / name, content(stream, volume), day)
@@ -99,7 +100,7 @@ def write_many(
     bytes or more are arrays that `numpy.load` reads, shorter ones are noise; from 144 on all differ.
     """
     written = []
-    for index, folder, subject, day in _places(root, lab, "MANY", sessions):
+    for index, folder, subject, day in places(root, lab, "MANY", sessions):
         names = list(islice(_many_names(), files_per_session))
         for position, name in enumerate(names):
             if _size(folder / name) != bytes_per_file:
@@ -109,7 +110,7 @@ def write_many(
     return written
 
 
-def _places(root: Path, lab: str, prefix: str, sessions: int) -> Iterator[Place]:
+def places(root: Path, lab: str, prefix: str, sessions: int) -> Iterator[Place]:
     """Yield where sessions go: two a subject, on two days, each the first of its day."""
     for index in range(sessions):
         subject = f"{prefix}_{index // 2 + 1:03d}"

@@ -519,6 +519,66 @@ class HashCommandLies(TransferError):
     cause = "The server's hash command answered for other bytes than those it gives when they are read."
 
 
+# ---- the dashboard's API, and who asks it from elsewhere ---------------------------------------------------
+
+
+class RequestMalformed(TransferError):
+    """`problems` has a line for each thing that is wrong with the request."""
+
+    code, name, cure, reach = "E-5010", "request-malformed", Cure.PERSON, Reach.FILE
+    remedy = "Correct the request; docs/api.md says what each operation takes."
+    cause = "A parameter or the body is missing, misspelt or has a value that cannot be."
+
+    def __init__(self, problems: list[str], *, to: object = "") -> None:
+        self.problems = [masked(one) for one in problems]
+        super().__init__("the request cannot be understood: " + "; ".join(problems), to=to)
+
+
+class AddressUnknown(TransferError):
+    code, name, cure, reach = "E-5011", "address-unknown", Cure.PERSON, Reach.FILE
+    remedy = "Correct the address or the method; docs/api.md lists every operation."
+    cause = "The address is misspelt, or takes another method."
+
+
+class ActionUnfitting(TransferError):
+    code, name, cure, reach = "E-5012", "action-unfitting", Cure.PERSON, Reach.FILE
+    remedy = "Name a thing that the action is for; docs/commands.md says which."
+    cause = "Not every action is for every kind of thing: an endpoint is paused, not cancelled."
+
+
+class ServerUnsafe(TransferError):
+    code, name, cure, reach = "E-5013", "server-unsafe", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Write https:// before the dashboard's host; plain http is for this machine itself."
+    cause = "A token would go over the network in clear, or the address is none."
+
+
+class ServerUnreachable(TransferError):
+    code, name, cure, reach = "E-5014", "server-unreachable", Cure.TIME, Reach.ENDPOINT
+    remedy = "Check the address and that the dashboard runs there."
+    cause = "The dashboard does not run, its host is down, or the network is."
+
+
+class ServerStrange(TransferError):
+    code, name, cure, reach = "E-5015", "server-strange", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Correct the address, or use the version of alyx-transfer that runs there."
+    cause = "Something else answers at that address, a proxy stands in between, or the versions differ."
+
+
+# ---- notices -----------------------------------------------------------------------------------------------
+
+
+class NoticeTargetsWrong(TransferError):
+    code, name, cure, reach = "E-5020", "notice-targets-wrong", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Correct that line of the file; docs/notices.md shows how it is written."
+    cause = "The file that says whom to tell cannot be read, or a line of it is no address."
+
+
+class NoticeNotSent(TransferError):
+    code, name, cure, reach = "E-5021", "notice-not-sent", Cure.TIME, Reach.ENDPOINT
+    remedy = "Try it: alyx-transfer notify test. What was to be told is told when it works again."
+    cause = "The mail server or messenger is away, or refuses what the address says."
+
+
 def _kinds(root: type[TransferError]) -> Iterator[type[TransferError]]:
     for kind in root.__subclasses__():
         yield kind

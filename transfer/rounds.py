@@ -1,4 +1,4 @@
-"""The regular rounds: scan, sweep, reconcile, tidy, prove, sanity, mirror.
+"""The regular rounds: scan, sweep, reconcile, tidy, prove, sanity, mirror, notices.
 
 Each is guarded by a row of `jobs`, so that two beats, or a beat and a person, do not walk the same round at
 once, and one that was missed is made up once.
@@ -20,6 +20,7 @@ from transfer.ledger.jobs import claim_job, job_ran
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab
+from transfer.notifying import Notifier, notify
 from transfer.pulse import Pulse
 from transfer.runner import Runner
 from transfer.steps.audit import Audit, Audited, Finding
@@ -60,6 +61,7 @@ class Rounds:
     version: str
     tidy_age: timedelta = timedelta(hours=24)
     sample: Sample | None = None
+    notifier: Notifier | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -196,6 +198,14 @@ class Rounds:
             every,
             lambda: agent.mirror(self.ledger, self.runner.catalog, lab, version=self.version),
         )
+
+    def notices(self, *, every: timedelta = _ALWAYS) -> str | None:
+        """Tell people what needs them."""
+        notifier = self.notifier
+        if notifier is None:
+            return None
+        labs = {lab.repository: lab.name for lab in self.runner.labs}
+        return self._job("notices", every, lambda: notify(self.ledger, notifier, labs=labs))
 
     def _job(self, name: str, every: timedelta, run: Callable[[], str]) -> str | None:
         """Run it if it is due and nobody else does; answers what came of it, None when it was not run."""

@@ -5,26 +5,14 @@ from functools import partial
 
 from celery import Celery
 
-from config import doorbell, wiring
+from config import doorbell, rounds, wiring
 from config.sections import Settings
 from transfer.catalog.base import Catalog
 from transfer.ledger import Ledger
 from workers.app import make_app
-from workers.crew import Crew, Every
+from workers.crew import Crew
 from workers.schedule import beat_schedule
 from workers.tasks import add_tasks
-
-
-def every(settings: Settings) -> Every:
-    """How often each round is walked, as the config says."""
-    told = settings.schedule
-    return Every(
-        scan=timedelta(seconds=told.scan_seconds),
-        reconcile=timedelta(minutes=told.reconcile_minutes),
-        tidy=timedelta(hours=told.tidy_hours),
-        mirror=timedelta(seconds=told.mirror_seconds),
-        prove=timedelta(minutes=told.proof_minutes),
-    )
 
 
 def beat_app(settings: Settings) -> Celery:
@@ -33,7 +21,7 @@ def beat_app(settings: Settings) -> Celery:
     app.conf.beat_schedule = beat_schedule(
         labs=wiring.labs(settings),
         stores=list(settings.stores),
-        every=every(settings),
+        every=rounds.every(settings.schedule, settings.notices),
         sweep=timedelta(seconds=settings.schedule.sweep_seconds),
     )
     return app
@@ -45,7 +33,7 @@ def worker_app(settings: Settings, *, ledger: Ledger, catalog: Catalog) -> tuple
     runner = wiring.runner(settings, ledger=ledger, catalog=catalog)
     crew = Crew(
         rounds=wiring.rounds(settings, runner),
-        every=every(settings),
+        every=rounds.every(settings.schedule, settings.notices),
         ring=partial(doorbell.ring, settings.broker.url),
         unheard=partial(doorbell.unheard, settings.broker.url),
     )

@@ -2,27 +2,17 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
+from config.rounds import Every
 from transfer.errors import NothingFound
 from transfer.model import Lab
 from transfer.rounds import Rounds
 
+__all__ = ["Crew", "Every", "Ring"]
+
 Ring = Callable[[str, int], bool]
 
 _ENOUGH = 20  # rings that wait: every hand that becomes free finds one
-
-
-@dataclass(frozen=True, kw_only=True)
-class Every:
-    """How often each round is walked."""
-
-    scan: timedelta
-    reconcile: timedelta
-    tidy: timedelta
-    mirror: timedelta
-    prove: timedelta = timedelta(days=1)
-    sanity: timedelta = timedelta(hours=1)
 
 
 def _never_waiting() -> int:

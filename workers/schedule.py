@@ -1,4 +1,4 @@
-"""The schedule: one table of what beat rings for, and how often.
+"""The schedule: what beat rings for, and how often.  Which rounds there are is in `config.rounds`.
 
 Beat rings more often than a round is due; the ledger's `jobs` decide whether it is walked (see
 `transfer.rounds`).  So beats may be missed, doubled or late.  A round that was rung for exactly as often as
@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from config.rounds import SWEEP, Every, table
 from transfer.model import Lab
-from workers import tasks
-from workers.crew import Every
 
 Row = tuple[str, timedelta, tuple[str, ...]]  # task, interval, arguments
 
@@ -25,16 +24,9 @@ def beat_schedule(
     *, labs: Sequence[Lab], stores: Sequence[str], every: Every, sweep: timedelta
 ) -> dict[str, dict[str, Any]]:
     """Celery's `beat_schedule` for these labs and stores."""
-    rounds: list[Row] = []
-    for lab in labs:
-        rounds.append((tasks.SCAN, every.scan, (lab.name,)))
-        rounds.append((tasks.RECONCILE, every.reconcile, (lab.name,)))
-        rounds.append((tasks.MIRROR, every.mirror, (lab.name,)))
-    rounds += [(tasks.TIDY, every.tidy, (store,)) for store in stores]
-    rounds += [(tasks.PROVE, every.prove, (store,)) for store in stores]
-    rounds.append((tasks.SANITY, every.sanity, ()))
-    rows: list[Row] = [(tasks.SWEEP, sweep, ())]
-    rows += [(name, min(interval / _RINGS, _LOOK_IN), arguments) for name, interval, arguments in rounds]
+    rounds = table(labs=[lab.name for lab in labs], stores=stores, every=every)
+    rows: list[Row] = [(SWEEP, sweep, ())]
+    rows += [(one.task, min(one.every / _RINGS, _LOOK_IN), one.arguments) for one in rounds]
     return {
         " ".join((name, *arguments)): {
             "task": name,

@@ -1,24 +1,30 @@
 """The tasks: each asks the ledger, does one piece of work, and rings for what came of it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec
 
 import structlog
 from celery import Celery
 
+from config.rounds import MIRROR, MOVE, NOTICES, NOW, PROVE, RECONCILE, SANITY, SCAN, SWEEP, TIDY, VISIT
 from transfer.errors import TransferError
 from workers.crew import Crew
 
-VISIT = "alyx_transfer.visit_session"
-MOVE = "alyx_transfer.move_batch"
-SWEEP = "alyx_transfer.sweep"
-SCAN = "alyx_transfer.scan"
-RECONCILE = "alyx_transfer.reconcile"
-TIDY = "alyx_transfer.tidy"
-PROVE = "alyx_transfer.prove"
-MIRROR = "alyx_transfer.mirror"
-SANITY = "alyx_transfer.sanity"
+__all__ = [
+    "MIRROR",
+    "MOVE",
+    "NOTICES",
+    "PROVE",
+    "RECONCILE",
+    "SANITY",
+    "SCAN",
+    "SWEEP",
+    "TIDY",
+    "VISIT",
+    "add_tasks",
+]
 
 P = ParamSpec("P")
 log = structlog.get_logger()
@@ -49,29 +55,39 @@ def add_tasks(app: Celery, crew: Crew) -> None:
             crew.ring_all(VISIT, sessions)
 
     @task(SCAN)
-    def scan(lab: str) -> None:
-        if crew.rounds.scan(crew.lab(lab), every=crew.every.scan):
+    def scan(lab: str, when: str = "") -> None:
+        if crew.rounds.scan(crew.lab(lab), every=_interval(crew.every.scan, when)):
             crew.ring_all(VISIT, runner.due_sessions())
 
     @task(RECONCILE)
-    def reconcile(lab: str) -> None:
-        crew.rounds.reconcile(crew.lab(lab), every=crew.every.reconcile)
+    def reconcile(lab: str, when: str = "") -> None:
+        crew.rounds.reconcile(crew.lab(lab), every=_interval(crew.every.reconcile, when))
 
     @task(TIDY)
-    def tidy(store: str) -> None:
-        crew.rounds.tidy(store, every=crew.every.tidy)
+    def tidy(store: str, when: str = "") -> None:
+        crew.rounds.tidy(store, every=_interval(crew.every.tidy, when))
 
     @task(PROVE)
-    def prove(store: str) -> None:
-        crew.rounds.prove(store, every=crew.every.prove)
+    def prove(store: str, when: str = "") -> None:
+        crew.rounds.prove(store, every=_interval(crew.every.prove, when))
 
     @task(MIRROR)
-    def mirror(lab: str) -> None:
-        crew.rounds.mirror(crew.lab(lab), every=crew.every.mirror)
+    def mirror(lab: str, when: str = "") -> None:
+        crew.rounds.mirror(crew.lab(lab), every=_interval(crew.every.mirror, when))
 
     @task(SANITY)
-    def sanity() -> None:
-        crew.rounds.sanity(every=crew.every.sanity)
+    def sanity(when: str = "") -> None:
+        crew.rounds.sanity(every=_interval(crew.every.sanity, when))
+
+    @task(NOTICES)
+    def notices(when: str = "") -> None:
+        if crew.every.notices is not None:
+            crew.rounds.notices(every=_interval(crew.every.notices, when))
+
+
+def _interval(every: timedelta, when: str) -> timedelta:
+    """How long a round must not have been walked, to be walked: not at all when a person rang for it."""
+    return timedelta(0) if when == NOW else every
 
 
 def _calmly(run: Callable[P, None]) -> Callable[P, None]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.ledger.build import LAB, NOON, NOTES, SPIKES, VIDEO, Place
 from tests.ledger.lab import on_both
-from transfer.errors import NothingFound, SourceVanished, StoreDenied, StoreFull, UnknownSession
+from transfer.errors import ActionUnfitting, NothingFound, SourceVanished, StoreDenied, StoreFull, UnknownSession
 from transfer.ledger import actions, endpoints, reports
 from transfer.ledger.actions import CANCELLED, Done
 from transfer.ledger.finding import Target
@@ -275,7 +275,7 @@ def test_a_whole_lab_and_a_batch_are_cancelled(place: Place) -> None:
 
 
 def test_an_endpoint_is_paused_not_cancelled(place: Place) -> None:
-    with pytest.raises(NothingFound, match="alyx-transfer pause alyx"):
+    with pytest.raises(ActionUnfitting, match="alyx-transfer pause alyx"):
         actions.cancel(place.ledger, Target(kind="endpoint", name="alyx"))
 
 

@@ -44,7 +44,7 @@ def set_batch(world: World, batch: int, **values: object) -> None:
 def test_urgent_batches_first_then_the_oldest(world: World) -> None:
     first, second, third = (world.planned(f"f{n}", number=n) for n in (1, 2, 3))
     set_batch(world, third, priority=5)
-    assert world.ledger.due("batch") == [first, second, third]
+    assert world.ledger.due("batch") == [third, first, second]
     assert [claimed_batch(world) for _ in range(4)] == [third, first, second, None]
     assert world.ledger.due("batch") == []
 

@@ -382,4 +382,37 @@ MUTATIONS = (
         ),
         tests=(f"{PROTOCOL}[death_before_anybody_took_over]",),
     ),
+    Mutation(
+        name="notice-told-when-sent",
+        without="what could not be sent counts as told",
+        patches=(
+            Patch(
+                file="transfer/notifying.py",
+                old="notices.remember(ledger, target.id, found, sent=went)",
+                new="notices.remember(ledger, target.id, found, sent=True)",
+            ),
+        ),
+        tests=(
+            "tests/scenarios/test_notices_round.py::"
+            "test_a_failed_message_is_sent_with_the_next_round_and_its_failing_is_seen",
+        ),
+    ),
+    Mutation(
+        name="notice-library-silent",
+        without="the HTTP library logs the token in a messenger's address",
+        patches=(
+            Patch(
+                file="config/messenger.py",
+                old="    return not _SENDING.get()\n",
+                new="    return True\n",
+            ),
+        ),
+        tests=("tests/scenarios/test_notices_round.py::test_no_part_of_an_address_is_said_anywhere",),
+    ),
+    Mutation(
+        name="notice-redirects",
+        without="a redirect carries a messenger's login to somebody else",
+        patches=(Patch(file="config/messenger.py", old="http_redirects=False", new="http_redirects=True"),),
+        tests=("tests/scenarios/test_notices_round.py::test_a_redirect_does_not_carry_the_login_elsewhere",),
+    ),
 )

@@ -7,7 +7,8 @@ PROMISES
 - each action may be repeated: what already stands as asked is left alone and makes no event;
 - a running worker is not interrupted: it finds held or moved items gone at its next guarded transaction.
 
-`cancel` and `close_abandoned` have files of their own and are offered here too.
+`cancel` and `close_abandoned` have files of their own and are offered here too; `pausing` and `prioritising` stand
+beside this one.
 """
 
 from sqlalchemy import ColumnElement, exists, or_, select, update
@@ -44,24 +45,24 @@ def release(ledger: Ledger, target: Target, *, why: str | None = None) -> Done:
     A file that could not be moved as it was is looked at again.
     """
     if target.kind == "endpoint":
-        return _resume(ledger, target.name)
+        return _resume(ledger, target.name, why)
     with ledger.unguarded() as tx:
-        done = _release_items(tx, items_of(target), why)
+        done = release_items(tx, items_of(target), why)
         if target.kind == "batch":
             _lift_cancellations(tx, [batches.c.id == target.row], done, why)
         else:
             _look_at_troubles(tx, items_of(target), done, why)
         which = sessions_of(target)
         if which is not None:
-            _free_sessions(tx, which, done, why)
+            free_sessions(tx, which, done, why)
         return done
 
 
 def release_all(ledger: Ledger, *, hold: str | None = None, why: str | None = None) -> Done:
     """Release everything that is held, or everything held as `hold`; endpoints only without a name."""
     with ledger.unguarded() as tx:
-        done = _release_items(tx, [items.c.hold == hold] if hold else [], why)
-        _free_sessions(tx, [sessions.c.hold == hold] if hold else [], done, why)
+        done = release_items(tx, [items.c.hold == hold] if hold else [], why)
+        free_sessions(tx, [sessions.c.hold == hold] if hold else [], done, why)
         if hold in (None, CANCELLED):
             _lift_cancellations(tx, [], done, why)
         if hold is None:
@@ -70,11 +71,12 @@ def release_all(ledger: Ledger, *, hold: str | None = None, why: str | None = No
                 select(endpoint_table.c.name).where(endpoint_table.c.paused_by.is_not(None))
             ).all()
     for name in paused if hold is None else []:
-        done.endpoints += _resume(ledger, name).endpoints
+        done.endpoints += _resume(ledger, name, why).endpoints
     return done
 
 
-def _release_items(tx: Guarded, which: Conditions, why: str | None) -> Done:
+def release_items(tx: Guarded, which: Conditions, why: str | None) -> Done:
+    """Let the held items among these go on, and what keeps their batches from moving."""
     found = tx.connection.execute(
         open_items(items.c.hold, items.c.status, items.c.batch, datasets.c.session, datasets.c.gone_at).where(
             items.c.hold.is_not(None), *which
@@ -126,7 +128,8 @@ def _not_due(tx: Guarded) -> ColumnElement[bool]:
     return or_(sessions.c.not_before.is_(None), sessions.c.not_before > tx.now)
 
 
-def _free_sessions(tx: Guarded, which: Conditions, done: Done, why: str | None) -> None:
+def free_sessions(tx: Guarded, which: Conditions, done: Done, why: str | None) -> None:
+    """Let the held sessions among these be visited again."""
     held = tx.connection.execute(
         select(sessions.c.id, sessions.c.hold).where(sessions.c.hold.is_not(None), *which)
     ).all()
@@ -149,7 +152,7 @@ def _free_sessions(tx: Guarded, which: Conditions, done: Done, why: str | None) 
     tell(tx, "session", [(row.id, "released", row.hold, None, why) for row in held])
 
 
-def _resume(ledger: Ledger, name: str) -> Done:
+def _resume(ledger: Ledger, name: str, why: str | None) -> Done:
     """Use an endpoint again and end its incidents; nothing is written when nothing keeps it back."""
     state = endpoints.state(ledger, name)
     if state is None:
@@ -157,7 +160,7 @@ def _resume(ledger: Ledger, name: str) -> Done:
     kept_back = state.paused_by or state.retry_at or state.breaker is not Breaker.CLOSED
     if not kept_back and not incidents.current(ledger, name):
         return Done()
-    return Done(endpoints=[name] if endpoints.resume(ledger, name) else [])
+    return Done(endpoints=[name] if endpoints.resume(ledger, name, why=why) else [])
 
 
 def _visit_again(tx: Guarded, ids: set[int]) -> None:
@@ -176,7 +179,7 @@ def retry(ledger: Ledger, target: Target, *, why: str | None = None) -> Done:
     A held file that is named goes back to DISCOVERED: it is hashed, registered and sent anew.
     """
     if target.kind == "endpoint":
-        return _resume(ledger, target.name)
+        return _resume(ledger, target.name, why)
     with ledger.unguarded() as tx:
         done = Done()
         which = items_of(target)

@@ -7,7 +7,6 @@ arrivals that count.
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, update
 
-from transfer.ledger.engine import insert_into
 from transfer.ledger.guarded import Guarded, Move
-from transfer.ledger.tables import copies, hours, receipts
+from transfer.ledger.hourly import ARRIVED, count
+from transfer.ledger.tables import copies, receipts
 from transfer.model import Item
 from transfer.status import Condition, Proof, Status
 
@@ -70,7 +69,7 @@ def recorded(tx: Guarded, arrivals: Sequence[Arrival]) -> list[Item]:
         return []
     tx.connection.execute(_ARRIVED, [_standing(tx, one.item) for one in facts])
     tx.connection.execute(insert(receipts), [_receipt(tx, one) for one in facts])
-    _count(tx, [one.item for one in facts], "arrived")
+    count(tx.connection, [one.item for one in facts], ARRIVED, now=tx.now)
     return moved
 
 
@@ -107,35 +106,3 @@ def _receipt(tx: Guarded, one: Arrival) -> dict[str, Any]:
         "body": body,
         "sha256_of_body": hashlib.sha256(body.encode()).hexdigest(),
     }
-
-
-def _count(tx: Guarded, items: Sequence[Item], outcome: str) -> None:
-    hour = tx.now.replace(minute=0, second=0, microsecond=0)
-    files: Counter[tuple[str, str]] = Counter()
-    sizes: Counter[tuple[str, str]] = Counter()
-    seconds: Counter[tuple[str, str]] = Counter()
-    for item in items:
-        route = (item.source, item.target)
-        files[route] += 1
-        sizes[route] += item.size
-        seconds[route] += round((tx.now - item.created_at).total_seconds())
-    for route, count in files.items():
-        row = insert_into(tx.connection, hours).values(
-            hour=hour,
-            source=route[0],
-            target=route[1],
-            outcome=outcome,
-            files=count,
-            bytes=sizes[route],
-            seconds=seconds[route],
-        )
-        tx.connection.execute(
-            row.on_conflict_do_update(
-                index_elements=["hour", "source", "target", "outcome"],
-                set_={
-                    "files": hours.c.files + row.excluded.files,
-                    "bytes": hours.c.bytes + row.excluded.bytes,
-                    "seconds": hours.c.seconds + row.excluded.seconds,
-                },
-            )
-        )

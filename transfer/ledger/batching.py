@@ -36,7 +36,7 @@ def hold_taken(tx: Guarded, route: Route, found: Sequence[Item]) -> list[Item]:
     return ours
 
 
-def open_batch(tx: Guarded, route: Route, members: Sequence[Item]) -> int:
+def open_batch(tx: Guarded, route: Route, members: Sequence[Item], *, priority: int = 0) -> int:
     """Make a batch of these items, which the transaction has locked; answers its id."""
     made = tx.connection.execute(
         insert(batches).values(
@@ -45,6 +45,7 @@ def open_batch(tx: Guarded, route: Route, members: Sequence[Item]) -> int:
             transport=route.transport,
             files=len(members),
             bytes=sum(item.size for item in members),
+            priority=priority,
         )
     )
     assert made.inserted_primary_key is not None

@@ -219,7 +219,7 @@ def pause(ledger: Ledger, name: str, *, by: str, reason: str, code: str | None =
         tx.log("endpoint", [(name, "paused", None, None, reason)], {"code": code} if code else None)
 
 
-def resume(ledger: Ledger, name: str) -> bool:
+def resume(ledger: Ledger, name: str, *, why: str | None = None) -> bool:
     """Use the endpoint again, at once; False when there is no such endpoint."""
     with ledger.unguarded() as tx:
         resumed = tx.connection.execute(
@@ -235,7 +235,7 @@ def resume(ledger: Ledger, name: str) -> bool:
             )
         )
         if resumed.rowcount:
-            tx.log("endpoint", [(name, "resumed", None, None, None)])
+            tx.log("endpoint", [(name, "resumed", None, None, why)])
         incidents.close(tx, name)
         return resumed.rowcount == 1
 

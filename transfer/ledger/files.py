@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select, tuple_
 
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import OPEN as OPEN_ROW
@@ -26,9 +26,9 @@ PAGE = 1000
 class FileRow:
     """One file of a session and its newest item.
 
-    `relative_path` is relative to the session, `target` to the store's root.  `status` is the item's, or
-    `unregistrable`, `gone` or `found` where there is no item to speak of.  `unregistrable` beginning with
-    `[E-` is trouble that somebody can cure.
+    `relative_path` is relative to the session, whose number is `session_id`, `target` to the store's root.
+    `status` is the item's, or `unregistrable`, `gone` or `found` where there is no item to speak of.
+    `unregistrable` beginning with `[E-` is trouble that somebody can cure.
     """
 
     id: int
@@ -53,6 +53,7 @@ class FileRow:
     batch: int | None
     unregistrable: str | None
     gone_at: datetime | None
+    session_id: int
 
     @property
     def trouble(self) -> str | None:
@@ -95,6 +96,7 @@ _COLUMNS = (
     items.c.batch,
     datasets.c.unregistrable,
     datasets.c.gone_at,
+    datasets.c.session.label("session_id"),
 )
 
 
@@ -155,6 +157,31 @@ def files(
     query = query.order_by(datasets.c.id, copies.c.id).limit(limit).offset(offset)
     with ledger.reading() as connection:
         return [_file(row) for row in connection.execute(query)]
+
+
+def page_of_files(
+    ledger: Ledger,
+    *,
+    session: int | None,
+    batch: int | None,
+    status: str | None,
+    held: bool,
+    after: tuple[int, int] | None,
+    limit: int,
+) -> list[FileRow]:
+    """The files behind `after` (a file's number and its item's), by the numbers of both."""
+    by_item = batch is not None or held or status in OPEN
+    number = func.coalesce(items.c.id, 0)
+    wanted = [
+        *([datasets.c.session == session] if session is not None else []),
+        *([items.c.batch == batch] if batch is not None else []),
+        *([_stands_at(status)] if status is not None else []),
+        *([HELD] if held else []),
+        *([tuple_(datasets.c.id, number) > tuple_(*after)] if after is not None else []),
+    ]
+    query = (item_query() if by_item else file_query()).where(*wanted)
+    with ledger.reading() as connection:
+        return [_file(row) for row in connection.execute(query.order_by(datasets.c.id, number).limit(limit))]
 
 
 HELD = and_(items.c.open == OPEN_ROW, items.c.hold.is_not(None))

@@ -2,7 +2,10 @@
 
 A file may be named by its path on the lab machine, its path below the lab's root, its path in the session,
 the end of any of these, its name at the store, its dataset's uuid, or the number of its item.  A session by
-its folder, the end of it, or its uuid in Alyx.  `batch:12` is a batch; endpoints and labs go by their names.
+its folder, the end of it, or its uuid in Alyx.  Endpoints and labs go by their names.
+
+Programs name things as the API shows them: `session:12`, `file:7` (a dataset), `item:9`, `batch:3`, `lab:cortexlab`,
+`endpoint:flatiron`.  `exactly` understands these and nothing else.
 
 Nothing is guessed: a name that fits several things is refused with the things it fits.
 """
@@ -41,6 +44,13 @@ class Target:
     item: int | None = None
 
     @property
+    def address(self) -> str:
+        """How programs name it: what `exactly` reads."""
+        if self.item is not None:
+            return f"item:{self.item}"
+        return f"{self.kind}:{self.name if self.id is None else self.id}"
+
+    @property
     def row(self) -> int:
         assert self.id is not None, f"{self.kind} {self.name} has no number"
         return self.id
@@ -66,6 +76,18 @@ def find(
             if found:
                 raise _ambiguous(words, found)
     raise _unknown(words, roots, kinds)
+
+
+def exactly(ledger: Ledger, words: str) -> Target:
+    """The thing that a program names.  Raises `NothingFound`."""
+    with ledger.reading() as connection:
+        for found in _addressed(connection, words):
+            return found
+    raise NothingFound(
+        "the ledger has no such thing",
+        to=words,
+        do="Name it as session:12, file:7, item:9, batch:3, lab:NAME or endpoint:NAME.",
+    )
 
 
 def _ambiguous(words: str, found: Sequence[Target]) -> NothingFound:
@@ -99,11 +121,25 @@ def _named(connection: Connection, words: str, _roots: Mapping[str, PurePath]) -
         yield Target(kind="endpoint", name=words)
     if connection.scalar(select(sessions.c.lab).where(sessions.c.lab == words).limit(1)):
         yield Target(kind="lab", name=words)
-    kind, _, number = words.partition(":")
-    if kind == "batch" and _is_number(number):
-        batch = connection.scalar(select(batches.c.id).where(batches.c.id == int(number)))
-        if batch is not None:
-            yield Target(kind="batch", name=words, id=batch)
+    yield from _addressed(connection, words)
+
+
+def _addressed(connection: Connection, words: str) -> Looked:
+    kind, _, name = words.partition(":")
+    number = int(name) if _is_number(name) else -1
+    match kind:
+        case "endpoint" if connection.scalar(select(endpoints.c.name).where(endpoints.c.name == name)):
+            yield Target(kind="endpoint", name=name)
+        case "lab" if connection.scalar(select(sessions.c.lab).where(sessions.c.lab == name).limit(1)):
+            yield Target(kind="lab", name=name)
+        case "batch" if connection.scalar(select(batches.c.id).where(batches.c.id == number)):
+            yield Target(kind="batch", name=words, id=number)
+        case "session":
+            yield from _sessions(connection, sessions.c.id == number)
+        case "file":
+            yield from _files(connection, datasets.c.id == number)
+        case "item":
+            yield from _by_number(connection, name, {})
 
 
 def _by_uuid(connection: Connection, words: str, _roots: Mapping[str, PurePath]) -> Looked:

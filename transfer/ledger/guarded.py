@@ -16,11 +16,18 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from transfer.errors import TransferError
 from transfer.ledger import rows
+from transfer.ledger.hourly import count
 from transfer.ledger.leases import Lease
 from transfer.ledger.processes import this_process
 from transfer.ledger.tables import datasets, events, items
 from transfer.model import Item
 from transfer.status import ENDS, Proof, Status, may_move
+
+CLAIMED = "claimed"
+"""The event of a lease: a worker takes a session or a batch.  Its detail has the bytes that had moved by then."""
+
+SENDING = "sending"
+"""The event of a batch: the names of the partials are written down, and bytes begin to move."""
 
 _AT_ONCE = 500  # ids to a query: SQLite and request sizes have limits
 
@@ -122,6 +129,8 @@ class Guarded:
         ]
         if rows_:
             self.connection.execute(_INTEND, rows_)
+            if self.lease is not None:
+                self.log(self.lease.kind, [(self.lease.subject, SENDING, None, None, None)])
         return [item for item, _, _ in partials if item.id in ours]
 
     def move(self, moves: Sequence[Move]) -> list[Item]:
@@ -205,7 +214,11 @@ class Guarded:
             ],
         )
         what = "held" if held else "postponed"
-        self.log("item", [(item.id, what, item.status, None, error.sentence) for item, error in failing])
+        for code in sorted({error.code for _, error in failing}):
+            some = [(item, error) for item, error in failing if error.code == code]
+            lines = [(item.id, what, item.status, None, error.sentence) for item, error in some]
+            self.log("item", lines, {"code": code})
+            count(self.connection, [item for item, _ in some], code, now=self.now)
 
     def log(
         self,

@@ -51,10 +51,11 @@ _FIELDS = tuple(incidents.c[name] for name in Incident.__dataclass_fields__)
 def current(ledger: Ledger, endpoint: str | None = None) -> list[Incident]:
     """The open incidents, the oldest first."""
     with ledger.reading() as connection:
-        return _open(connection, endpoint)
+        return standing(connection, endpoint)
 
 
-def _open(connection: Connection, endpoint: str | None) -> list[Incident]:
+def standing(connection: Connection, endpoint: str | None = None) -> list[Incident]:
+    """The same within a transaction that stands."""
     query = select(*_FIELDS).where(incidents.c.open == OPEN).order_by(incidents.c.id)
     if endpoint is not None:
         query = query.where(incidents.c.endpoint == endpoint)
@@ -81,7 +82,7 @@ def open_among(connection: Connection, names: Sequence[str]) -> list[str]:
 
 def for_a_person(connection: Connection) -> tuple[str, ...]:
     """Code and endpoint of the open incidents that time alone does not cure."""
-    found = (incident for incident in _open(connection, None) if incident.code in CATALOGUE)
+    found = (incident for incident in standing(connection, None) if incident.code in CATALOGUE)
     return tuple(
         f"{incident.code} at {incident.endpoint}"
         for incident in found
@@ -139,7 +140,7 @@ def let_wait(ledger: Ledger, incident: Incident, *, until: datetime, but: Sequen
 def heard_from(ledger: Ledger, endpoint: str) -> None:
     """Something went well at the endpoint: end what is over, and go on with what is being cured."""
     with ledger.unguarded() as tx:
-        for incident in _open(tx.connection, endpoint):
+        for incident in standing(tx.connection, endpoint):
             kind = CATALOGUE.get(incident.code)
             if kind is not None and kind.reach is Reach.ENDPOINT:
                 if kind.cure in (Cure.TIME, Cure.FRESH_CONNECTION):
@@ -168,7 +169,7 @@ def _look_at(tx: Guarded, incident: Incident) -> None:
 
 def close(tx: Guarded, endpoint: str) -> None:
     """A person resumed the endpoint: its incidents are over, and their files are due."""
-    over = _open(tx.connection, endpoint)
+    over = standing(tx.connection, endpoint)
     for incident in over:
         _go_on(tx, incident)
     _end(tx, over)

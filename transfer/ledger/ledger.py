@@ -25,6 +25,7 @@ from transfer.ledger.batching import hold_taken, open_batch
 from transfer.ledger.due import is_kept_back, item_is_due, may_be_claimed
 from transfer.ledger.engine import insert_into
 from transfer.ledger.gates import admitted, names_of
+from transfer.ledger.guarded import CLAIMED, Guarded
 from transfer.ledger.leases import Kind, Lease, release, take
 from transfer.ledger.tables import OPEN, batches, copies, datasets, items, sessions
 from transfer.ledger.transactions import Transactions, begun_anew
@@ -89,7 +90,7 @@ class Ledger(Transactions):
     def claim_session(
         self, seconds: float, *, sources: Sequence[str] | None = None, only: Sequence[int] | None = None
     ) -> tuple[Lease, Session] | None:
-        """Lease one due session, the longest waiting first.  Raises `LedgerDiskFull`."""
+        """Lease one due session: by priority, then the longest waiting.  Raises `LedgerDiskFull`."""
         self.ensure_room()
         with self.writing() as connection:
             now = self.now(connection)
@@ -97,7 +98,7 @@ class Ledger(Transactions):
             row = connection.execute(
                 select(sessions)
                 .where(*due)
-                .order_by(sessions.c.not_before.nulls_first(), sessions.c.id)
+                .order_by(sessions.c.priority.desc(), sessions.c.not_before.nulls_first(), sessions.c.id)
                 .limit(1)
                 .with_for_update(skip_locked=True)
             ).first()
@@ -107,10 +108,21 @@ class Ledger(Transactions):
             return (lease, rows.session(row)) if lease else None
 
     def _take(
-        self, connection: Connection, kind: Kind, subject: int | str, seconds: float, now: datetime
+        self,
+        connection: Connection,
+        kind: Kind,
+        subject: int | str,
+        seconds: float,
+        now: datetime,
+        *,
+        moved: int = 0,
     ) -> Lease | None:
         lease = Lease(kind, subject, seconds=seconds, monotonic=self._monotonic)
-        return lease if take(connection, lease, now) else None
+        if not take(connection, lease, now):
+            return None
+        tx = Guarded(connection, now=now, actor=self.actor, lease=lease)
+        tx.log(kind, [(subject, CLAIMED, None, None, None)], {"bytes_moved": moved} if moved else None)
+        return lease
 
     @begun_anew
     def release(self, lease: Lease) -> None:
@@ -126,7 +138,8 @@ class Ledger(Transactions):
     def plan(self, route: Route, batching: Batching, *, only: Sequence[int] | None = None) -> list[int]:
         """Put the route's REGISTERED items into batches; answers the new batches' ids.
 
-        `only` limits it to items of those sessions.  Two planners at once are harmless: each item moves once.
+        `only` limits it to items of those sessions.  What a person put first is planned first, and only with its like,
+        so that nothing else goes ahead with it.  Two planners at once are harmless: each item moves once.
         Raises `LedgerDiskFull`.
         """
         self.ensure_room()
@@ -140,11 +153,16 @@ class Ledger(Transactions):
             ]
             if only is not None:
                 due.append(sessions.c.id.in_(only))
-            query = rows.ITEMS.where(*due).order_by(items.c.id).limit(_PLAN_AT_ONCE)
-            locked = query.with_for_update(of=items, skip_locked=True)
-            found = [rows.item(row) for row in tx.connection.execute(locked)]
-            ours = hold_taken(tx, route, found)
-            return [open_batch(tx, route, planned.items) for planned in batching(ours)]
+            query = rows.ITEMS.add_columns(sessions.c.priority).where(*due)
+            query = query.order_by(sessions.c.priority.desc(), items.c.id).limit(_PLAN_AT_ONCE)
+            found = tx.connection.execute(query.with_for_update(of=items, skip_locked=True)).all()
+            levels = {row.id: int(row.priority) for row in found}
+            ours = hold_taken(tx, route, [rows.item(row) for row in found])
+            return [
+                open_batch(tx, route, planned.items, priority=level)
+                for level in sorted(set(levels.values()), reverse=True)
+                for planned in batching([one for one in ours if levels[one.id] == level])
+            ]
 
     # ---- batches
 
@@ -170,17 +188,18 @@ class Ledger(Transactions):
             ).first()
             if row is None or not admitted(connection, names_of(batches, row), now):
                 return None
-            lease = self._take(connection, "batch", row.id, seconds, now)
+            lease = self._take(connection, "batch", row.id, seconds, now, moved=row.bytes_moved)
             return (lease, rows.batch(row)) if lease else None
 
     def due(
         self, kind: Literal["session", "batch"], *, sources: Sequence[str] | None = None, limit: int = 200
     ) -> list[int]:
-        """Ids of what could be claimed now, the longest waiting first: whom to ring for."""
+        """Ids of what could be claimed now, by priority, then the oldest: whom to ring for."""
         table = sessions if kind == "session" else batches
         with self.reading() as connection:
             now = self.now(connection)
-            query = select(table.c.id).where(*may_be_claimed(table, now, sources, None)).order_by(table.c.id)
+            query = select(table.c.id).where(*may_be_claimed(table, now, sources, None))
+            query = query.order_by(table.c.priority.desc(), table.c.id)
             return list(connection.scalars(query.limit(limit)))
 
     def due_items(self, batch: int) -> list[Item]:

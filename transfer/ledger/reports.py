@@ -7,7 +7,7 @@ Each answers frozen values from one short reading transaction and locks nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -89,6 +89,7 @@ class SessionRow:
 
     id: int
     session: str
+    date: date
     source: str
     lab: str
     eid: UUID | None
@@ -105,11 +106,13 @@ class SessionRow:
     unregistrable: int
     bytes: int
     bytes_waiting: int
+    priority: int  # a person's word: the highest goes first
 
 
 _SESSION_FIELDS = (
     session_table.c.id,
     session_table.c.path.label("session"),
+    session_table.c.date,
     session_table.c.source,
     session_table.c.lab,
     session_table.c.eid,
@@ -119,6 +122,7 @@ _SESSION_FIELDS = (
     session_table.c.hold,
     session_table.c.hold_text,
     session_table.c.error_text,
+    session_table.c.priority,
 )
 
 
@@ -137,12 +141,13 @@ def sessions(
             .where(HELD)
         )
         conditions.append(session_table.c.hold.is_not(None) | session_table.c.id.in_(holding))
-    return _sessions(ledger, conditions, limit=limit, offset=offset)
+    return session_rows(ledger, conditions, limit=limit, offset=offset)
 
 
-def _sessions(
+def session_rows(
     ledger: Ledger, conditions: Sequence[ColumnElement[bool]], *, limit: int, offset: int = 0
 ) -> list[SessionRow]:
+    """Sessions that fit these conditions, the newest first."""
     query = select(*_SESSION_FIELDS).where(*conditions)
     query = query.order_by(session_table.c.date.desc(), session_table.c.id.desc()).limit(limit).offset(offset)
     with ledger.reading() as connection:
@@ -228,7 +233,7 @@ def held(ledger: Ledger, *, limit: int = PAGE) -> Held:
     """What waits for a person, at most `limit` of each kind."""
     return Held(
         files=tuple(files(ledger, held=True, limit=limit)),
-        sessions=tuple(_sessions(ledger, [session_table.c.hold.is_not(None)], limit=limit)),
+        sessions=tuple(session_rows(ledger, [session_table.c.hold.is_not(None)], limit=limit)),
         endpoints=tuple(row for row in kept_back(ledger) if row.paused_by),
         troubles=tuple(troubles(ledger, limit=limit)),
     )

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, exists, select
 
 from transfer.ledger.finding import Target
 from transfer.ledger.guarded import Guarded
 from transfer.ledger.tables import OPEN, copies, datasets, items, sessions
 
 CANCELLED = "cancelled"
+PAUSED = "paused"
 Conditions = Sequence[ColumnElement[bool]]
 
 
@@ -60,6 +61,16 @@ def sessions_of(target: Target) -> list[ColumnElement[bool]] | None:
             return [sessions.c.lab == target.name]
         case _:
             return None
+
+
+def with_open_items() -> ColumnElement[bool]:
+    """The condition that a file of the session is on its way."""
+    return exists().where(
+        datasets.c.session == sessions.c.id,
+        copies.c.dataset == datasets.c.id,
+        items.c.copy == copies.c.id,
+        items.c.open == OPEN,
+    )
 
 
 def sessions_of_batch(target: Target) -> Select[Any]:

@@ -191,7 +191,11 @@ def _ahead(connection: Connection, ledger: Ledger, kind: Literal["session", "bat
 
 
 def _earlier(row: Row[Any]) -> ColumnElement[bool]:
-    """Sessions nobody rang for come first, then the longest waiting."""
+    """What a person put first, then sessions nobody rang for, then the longest waiting."""
+    return or_(sessions.c.priority > row.priority, and_(sessions.c.priority == row.priority, _longer(row)))
+
+
+def _longer(row: Row[Any]) -> ColumnElement[bool]:
     same = and_(sessions.c.not_before.is_not_distinct_from(row.not_before), sessions.c.id < row.id)
     if row.not_before is None:
         return same

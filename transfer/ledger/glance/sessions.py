@@ -4,10 +4,16 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from transfer.ledger.files import FileRow
-from transfer.ledger.glance.pages import Page
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, tuple_
+
+from transfer.errors import NothingFound
+from transfer.ledger.files import HELD as FILE_IS_HELD
+from transfer.ledger.files import FileRow, page_of_files
+from transfer.ledger.glance.pages import Page, cursor, number, paged, parsed
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.reports import SessionRow
+from transfer.ledger.reports import SessionRow, session_rows
+from transfer.ledger.tables import OPEN, copies, datasets, items
+from transfer.ledger.tables import sessions as table
 
 
 class State(StrEnum):
@@ -34,17 +40,84 @@ def sessions(
     ledger: Ledger, wanted: Wanted, *, after: str | None = None, limit: int = 50
 ) -> Page[SessionRow]:
     """The newest first.  Raises `NothingFound` for a cursor of another list."""
-    raise NotImplementedError
+    conditions = [*_conditions(wanted), *([_after(after)] if after is not None else [])]
+    rows = session_rows(ledger, conditions, limit=limit + 1)
+    return paged(rows, limit, lambda last: cursor(last.date.isoformat(), last.id))
+
+
+def _after(cursor: str) -> ColumnElement[bool]:
+    day, row = parsed(cursor, 2)
+    try:
+        return tuple_(table.c.date, table.c.id) < tuple_(date.fromisoformat(day), number(row))
+    except ValueError as error:
+        do = "Begin with the first page."
+        raise NothingFound("this is no cursor of this list", to=cursor, do=do) from error
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    return [
+        *([table.c.lab == wanted.lab] if wanted.lab is not None else []),
+        *(_beginning(wanted.subject) if wanted.subject else []),
+        *([table.c.date >= wanted.since] if wanted.since is not None else []),
+        *([table.c.date <= wanted.until] if wanted.until is not None else []),
+        *([_state(wanted.state)] if wanted.state is not None else []),
+    ]
+
+
+def _beginning(subject: str) -> list[ColumnElement[bool]]:
+    """As a range, which an index serves on every database; LIKE then tells what a collation lets through."""
+    after = subject[:-1] + chr(ord(subject[-1]) + 1) if ord(subject[-1]) < _LAST_LETTER else None
+    return [
+        table.c.subject >= subject,
+        *([table.c.subject < after] if after is not None else []),
+    ]
+
+
+_LAST_LETTER = 0xD7FF - 1  # beyond lie surrogates, which no database takes
+
+
+def _state(state: State) -> ColumnElement[bool]:
+    match state:
+        case State.MOVING:
+            waits = and_(items.c.open == OPEN, items.c.hold.is_(None))
+            return table.c.id.in_(_sessions_with(waits))
+        case State.HELD:
+            return or_(table.c.hold.is_not(None), table.c.id.in_(_sessions_with(FILE_IS_HELD)))
+        case State.ARRIVED:
+            anything = exists().where(datasets.c.session == table.c.id, copies.c.dataset == datasets.c.id)
+            is_open = table.c.id.in_(_sessions_with(items.c.open == OPEN))
+            return and_(table.c.complete_at.is_not(None), table.c.hold.is_(None), anything, ~is_open)
+        case State.NEW:
+            return table.c.complete_at.is_(None)
+
+
+def _sessions_with(which: ColumnElement[bool]) -> Select[tuple[int]]:
+    """Beginning with the few items that are open, which an index of their own finds."""
+    return (
+        select(datasets.c.session)
+        .select_from(items)
+        .join(copies, copies.c.id == items.c.copy)
+        .join(datasets, datasets.c.id == copies.c.dataset)
+        .where(which)
+    )
 
 
 def files(
     ledger: Ledger,
     *,
     session: int | None = None,
+    batch: int | None = None,
     status: str | None = None,
     held: bool = False,
     after: str | None = None,
     limit: int = 100,
 ) -> Page[FileRow]:
-    """Files in the order they were found: of a session, at a status, or held; at least one is named."""
-    raise NotImplementedError
+    """Files in the order they were found: of a session, of a batch, at a status, or held; at least one is named."""
+    last = None
+    if after is not None:
+        dataset, item = parsed(after, 2)
+        last = (number(dataset), number(item))
+    rows = page_of_files(
+        ledger, session=session, batch=batch, status=status, held=held, after=last, limit=limit + 1
+    )
+    return paged(rows, limit, lambda row: cursor(row.id, row.item or 0))
