@@ -112,6 +112,7 @@ def _working(settings: "Settings", script: "Mishaps") -> Iterator["Ledger"]:
     """Worker and beat at work; at the end nothing is slow any more, so that what is in hand is soon done."""
     from config import wiring
     from workers.assembly import worker_app
+    from workers.living import living
     from workers.service import running
 
     with ExitStack() as opened:
@@ -121,6 +122,7 @@ def _working(settings: "Settings", script: "Mishaps") -> Iterator["Ledger"]:
         app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
         opened.enter_context(closing(crew.rounds.runner))
         crew.rounds.start()
+        opened.enter_context(living(ledger, version=wiring.version(), hands=_HANDS))
         opened.enter_context(running(app, concurrency=_HANDS))
         opened.callback(_no_limits, ledger, settings)
         opened.callback(script.hasten)
@@ -138,8 +140,9 @@ def _no_limits(ledger: "Ledger", settings: "Settings") -> None:
 @contextmanager
 def _served(settings: "Settings") -> Iterator[str]:
     """The dashboard, with a ledger of its own as beside a fleet's workers; its address."""
-    from config import wiring
     from dashboard.serving import serving
+
+    from config import wiring
 
     ledger = wiring.ledger(settings)
     try:

@@ -34,6 +34,7 @@ def worker(
     from config import logs, wiring
     from transfer.niceness import step_back
     from workers.assembly import worker_app
+    from workers.living import living
     from workers.service import run_worker
 
     settings = of(context).settings()
@@ -47,7 +48,8 @@ def worker(
             with closing(crew.rounds.runner):
                 crew.rounds.start()
                 step_back(wiring.niceness(settings))  # before the threads: they and their ssh inherit it
-                run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
+                with living(ledger, version=wiring.version(), hands=concurrency):
+                    run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
     finally:
         ledger.engine.dispose()
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from tests.ledger.build import LAB, NOON, NOTES, SPIKES, VIDEO, Place
 from tests.ledger.lab import on_both
-from transfer.errors import ActionUnfitting, NothingFound, SourceVanished, StoreDenied, StoreFull, UnknownSession
+from transfer.errors import (
+    ActionUnfitting,
+    NothingFound,
+    SourceVanished,
+    StoreDenied,
+    StoreFull,
+    UnknownSession,
+)
 from transfer.ledger import actions, endpoints, reports
 from transfer.ledger.actions import CANCELLED, Done
 from transfer.ledger.finding import Target

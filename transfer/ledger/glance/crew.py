@@ -45,7 +45,7 @@ class Worker:
 
 
 def here(ledger: Ledger, *, version: str, hands: int) -> None:
-    """Say that this process lives; called at the start and with every sweep."""
+    """Say that this process lives; called at the start and every minute."""
     with ledger.writing() as connection:
         now = ledger.now(connection)
         row = insert_into(connection, table).values(

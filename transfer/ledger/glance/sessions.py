@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, tuple_
 
 from transfer.errors import NothingFound
 from transfer.ledger.files import HELD as FILE_IS_HELD
@@ -57,23 +57,16 @@ def _after(cursor: str) -> ColumnElement[bool]:
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     return [
         *([table.c.lab == wanted.lab] if wanted.lab is not None else []),
-        *(_beginning(wanted.subject) if wanted.subject else []),
+        *([_begins(wanted.subject)] if wanted.subject else []),
         *([table.c.date >= wanted.since] if wanted.since is not None else []),
         *([table.c.date <= wanted.until] if wanted.until is not None else []),
         *([_state(wanted.state)] if wanted.state is not None else []),
     ]
 
 
-def _beginning(subject: str) -> list[ColumnElement[bool]]:
-    """As a range, which an index serves on every database; LIKE then tells what a collation lets through."""
-    after = subject[:-1] + chr(ord(subject[-1]) + 1) if ord(subject[-1]) < _LAST_LETTER else None
-    return [
-        table.c.subject >= subject,
-        *([table.c.subject < after] if after is not None else []),
-    ]
-
-
-_LAST_LETTER = 0xD7FF - 1  # beyond lie surrogates, which no database takes
+def _begins(subject: str) -> ColumnElement[bool]:
+    """Letter by letter: LIKE has patterns and may ignore case, and ranges depend on the collation."""
+    return func.substr(table.c.subject, 1, len(subject)) == subject
 
 
 def _state(state: State) -> ColumnElement[bool]:
