@@ -15,6 +15,7 @@ import typer
 from cli import (
     abandon,
     bandwidth,
+    dashboard,
     demo,
     doctor,
     failures,
@@ -52,6 +53,7 @@ _COMMANDS = (
     bandwidth,
     notices,
     abandon,
+    dashboard,
     demo,
     rehearse,
     globus,

@@ -243,8 +243,11 @@ class Dashboard(Section):
     login: Literal["alyx", "none"] = "alyx"
     names: list[Name] = Field(default_factory=list)
     https: bool = False
+    certificate_file: Absolute | None = None
+    key_file: Private | None = None
     secret_file: Private | None = None
     session_hours: Annotated[float, Field(gt=0, le=24 * 31)] = 12
+    idle_hours: Annotated[float, Field(gt=0, le=24 * 31)] = 4
     everybody: Literal["viewer", "operator", "nothing"] = "viewer"
     viewers: list[Name] = Field(default_factory=list)
     operators: list[Name] = Field(default_factory=list)
@@ -252,17 +255,38 @@ class Dashboard(Section):
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
-        if self.login == "none" and not self.at_home:
-            raise Wrong(
-                f'login = "none" would let everybody who reaches {self.host} in',
-                'Set login = "alyx", or host = "127.0.0.1".',
-            )
+        unguarded = self.unguarded(self.host)
+        if unguarded is not None:
+            raise unguarded
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise Wrong("certificate_file and key_file belong together", "Set both, or none.")
         return self
 
     @property
-    def at_home(self) -> bool:
-        """Whether only this machine can reach it."""
-        return is_loopback(self.host)
+    def is_encrypted(self) -> bool:
+        """Whether browsers speak TLS: with us, or with a proxy before us."""
+        return self.https or self.certificate_file is not None
+
+    @property
+    def has_proxy(self) -> bool:
+        """Whether a proxy speaks TLS for us."""
+        return self.https and self.certificate_file is None
+
+    def unguarded(self, host: str) -> Wrong | None:
+        """What is missing before more than this machine may reach us at `host`; None where it may be served."""
+        if is_loopback(host):
+            return None
+        if self.login == "none":
+            return Wrong(
+                f'login = "none" would let everybody who reaches {host} in',
+                'Set login = "alyx", or host = "127.0.0.1".',
+            )
+        if not self.is_encrypted:
+            return Wrong(
+                f"passwords would travel to {host} in clear",
+                "Set certificate_file and key_file, or https = true behind a proxy that speaks TLS.",
+            )
+        return None
 
 
 class Notices(Section):

@@ -519,6 +519,51 @@ class HashCommandLies(TransferError):
     cause = "The server's hash command answered for other bytes than those it gives when they are read."
 
 
+# ---- who may use the dashboard -----------------------------------------------------------------------------
+
+
+class NotLoggedIn(TransferError):
+    code, name, cure, reach = "E-5001", "not-logged-in", Cure.PERSON, Reach.FILE
+    remedy = "Log in, or send a token that was made with alyx-transfer token."
+    cause = "Nobody has logged in, the login has expired or was ended, or the token is not known any more."
+
+
+class NotAllowed(TransferError):
+    code, name, cure, reach = "E-5002", "not-allowed", Cure.PERSON, Reach.FILE
+    remedy = "Ask an administrator of the dashboard for the role that this needs."
+    cause = "The lists of roles in the dashboard's config do not name this account for it."
+
+
+class RequestForged(TransferError):
+    code, name, cure, reach = "E-5003", "request-forged", Cure.PERSON, Reach.FILE
+    remedy = "Reload the page and try again; programs send JSON, or a token."
+    cause = "The page was open since before the last login, or another web page sent it."
+
+
+class PersonRefused(TransferError):
+    code, name, cure, reach = "E-5004", "login-not-accepted", Cure.PERSON, Reach.FILE
+    remedy = "Try again with the name and password that you use in Alyx."
+    cause = "A typing error, or the account was disabled in Alyx."
+
+
+class LoginThrottled(TransferError):
+    code, name, cure, reach = "E-5005", "login-throttled", Cure.TIME, Reach.FILE
+    remedy = "Wait as long as the answer says, then try again."
+    cause = "Several logins failed, from this address or with this name."
+
+
+class HostUnknown(TransferError):
+    code, name, cure, reach = "E-5006", "host-unknown", Cure.PERSON, Reach.FILE
+    remedy = "Use the dashboard's own address, or add the name to names in [dashboard]."
+    cause = "The dashboard was asked by a name that its config does not know."
+
+
+class CannotListen(TransferError):
+    code, name, cure, reach = "E-5007", "cannot-listen", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Choose another --port or --host, or stop the program that has it."
+    cause = "Another program, or another dashboard, has the port, or the address is not this machine's."
+
+
 # ---- the dashboard's API, and who asks it from elsewhere ---------------------------------------------------
 
 

@@ -200,5 +200,5 @@ def troubles(ledger: Ledger, *, limit: int = PAGE) -> list[FileRow]:
         return [_file(row) for row in connection.execute(query)]
 
 
-TROUBLE = datasets.c.unregistrable.startswith("[E-")
+TROUBLE = and_(datasets.c.unregistrable.is_not(None), datasets.c.unregistrable.startswith("[E-"))
 _TROUBLED = and_(TROUBLE, datasets.c.gone_at.is_(None))

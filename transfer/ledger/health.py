@@ -5,6 +5,7 @@ copy exists, nobody can use it.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from transfer.errors import LedgerDiskFull
 from transfer.ledger import incidents
 from transfer.ledger.due import WITHOUT_ALYX
 from transfer.ledger.endpoints import ALYX
+from transfer.ledger.files import TROUBLE
 from transfer.ledger.leases import free
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.sanity import rows_without_owner
@@ -47,19 +49,23 @@ def summary(ledger: Ledger) -> list[RouteRow]:
     """Per route: what waits, what is held, what was recorded in the last day and week (whole hours)."""
     with ledger.reading() as connection:
         now = ledger.now(connection)
-        labs = {
-            row.source: row.lab
-            for row in connection.execute(select(sessions.c.source, sessions.c.lab).distinct())
-        }
         facts: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
         for row in connection.execute(_BACKLOG):
             facts[row.source, row.target].update(row._mapping)
         for row in connection.execute(_arrived(now)):
             facts[row.source, row.target].update(row._mapping)
+        labs = labs_of(connection, {source for source, _ in facts})
     return [
         RouteRow(**{**found, "source": source, "target": target, "lab": labs.get(source, source)})
         for (source, target), found in sorted(facts.items())
     ]
+
+
+def labs_of(connection: Connection, sources: Iterable[str]) -> dict[str, str]:
+    """The lab of each of these lab repositories, one look for each: the sessions are many, the labs are few."""
+    asked = ((one, select(sessions.c.lab).where(sessions.c.source == one).limit(1)) for one in sources)
+    found = ((one, connection.scalar(query)) for one, query in asked)
+    return {one: lab for one, lab in found if lab is not None}
 
 
 def _number(condition: ColumnElement[bool], of: Any = 1) -> ColumnElement[int]:
@@ -167,12 +173,7 @@ def check(
                     .order_by(endpoints.c.name)
                 )
             ),
-            troubles=_count(
-                connection,
-                datasets,
-                datasets.c.unregistrable.startswith("[E-"),
-                datasets.c.gone_at.is_(None),
-            ),
+            troubles=_count(connection, datasets, TROUBLE, datasets.c.gone_at.is_(None)),
             stuck_files=_stuck_files(connection, now, now - stuck_after),
             stuck_sessions=_stuck_sessions(connection, now, now - stuck_after),
             too_old=oldest is not None and now - oldest > max_age,

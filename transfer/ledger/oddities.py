@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, func, or_, select, text, update
 
 from transfer.ledger.guarded import Guarded
 from transfer.ledger.leases import free
 from transfer.ledger.scopes import CANCELLED
-from transfer.ledger.tables import OPEN, Instant, batches, copies, datasets, items, sessions
+from transfer.ledger.tables import OPEN, STRAY, Instant, batches, copies, datasets, items, sessions
 from transfer.status import ENDS, Status
 from transfer.status import OPEN as MOVING
 
@@ -160,7 +160,7 @@ def _ended_but_moving() -> Select[Any]:
     successor = exists().where(
         other.c.copy == items.c.copy, or_(other.c.open == OPEN, other.c.id > items.c.id)
     )
-    return select(items.c.id).where(items.c.open.is_(None), items.c.status.in_(MOVING), ~successor)
+    return select(items.c.id).where(text(STRAY), items.c.status.in_(MOVING), ~successor)
 
 
 _NOT_A_STATUS = select(items.c.id).where(items.c.status.not_in(list(Status)), items.c.open == OPEN)

@@ -76,11 +76,10 @@ BATCHES = (
 
 # ---- sessions, copies, and what is leased or waits
 
-_TROUBLED = and_(
-    datasets.c.session == sessions.c.id,
-    datasets.c.unregistrable.startswith(
-        "[E-1001]"
-    ),  # other troubles show in the folder: a scan notices the cure
+_TROUBLED = select(datasets.c.session).where(
+    datasets.c.unregistrable.is_not(None),
+    # Other troubles show in the folder: a scan notices the cure.
+    datasets.c.unregistrable.startswith("[E-1001]"),
     datasets.c.gone_at.is_(None),
 )
 
@@ -166,7 +165,7 @@ OTHERS = (
     Oddity(
         "session-with-trouble", "session", "has a file that could not be read and is not visited again", "due now",
         _sessions(
-            sessions.c.hold.is_(None), sessions.c.not_before.is_(None), exists().where(_TROUBLED)
+            sessions.c.hold.is_(None), sessions.c.not_before.is_(None), sessions.c.id.in_(_TROUBLED)
         ),
         set_to(sessions, sessions.c.id, not_before=now_of),
     ),

@@ -65,6 +65,12 @@ OPEN: ColumnElement[int] = literal_column("1")
 """The value of `open` while a row moves, written into the statement: bound as a parameter it would hide from
 the database that the partial indexes serve the question."""
 
+STRAY = "open IS NULL AND status <> 'recorded' AND status <> 'superseded' AND status <> 'abandoned'"
+"""The condition that an item is closed and has not ended, as its index has it: a question must repeat it."""
+
+# Letter by letter, as SQLite compares by itself: only then is the beginning of a name a range of an index.
+_Plain = String(200).with_variant(String(200, collation="C"), "postgresql")
+
 # SQLite numbers a row by itself only when its key is INTEGER; elsewhere keys are 64 bits wide.
 _Key = BigInteger().with_variant(Integer, "sqlite")
 
@@ -138,7 +144,7 @@ sessions = Table(
     Column("source", String(200), nullable=False),
     Column("path", String(300), nullable=False),
     Column("lab", String(200), nullable=False),
-    Column("subject", String(200), nullable=False),
+    Column("subject", _Plain, nullable=False),
     Column("date", Date, nullable=False),
     Column("number", Integer, nullable=False),
     Column("eid", Uuid),
@@ -168,6 +174,19 @@ sessions = Table(
         "id",
         sqlite_where=text("hold IS NOT NULL"),
         postgresql_where=text("hold IS NOT NULL"),
+    ),
+    Index(
+        "ix_sessions_leased",
+        "lease_until",
+        sqlite_where=text("lease_until IS NOT NULL"),
+        postgresql_where=text("lease_until IS NOT NULL"),
+    ),
+    Index(
+        "ix_sessions_new",
+        "date",
+        "id",
+        sqlite_where=text("complete_at IS NULL"),
+        postgresql_where=text("complete_at IS NULL"),
     ),
     # Lists show the newest first, of everything, of one lab or of one subject.
     Index("ix_sessions_date_id", "date", "id"),
@@ -293,6 +312,8 @@ items = Table(
         postgresql_where=text("open = 1 AND hold IS NOT NULL"),
     ),
     Index("ix_items_backlog", "created_at", sqlite_where=text("open = 1"), postgresql_where=text("open = 1")),
+    Index("ix_items_batch", "batch"),
+    Index("ix_items_stray", "id", sqlite_where=text(STRAY), postgresql_where=text(STRAY)),
 )
 
 stagings = Table(
@@ -345,7 +366,7 @@ events = Table(
     Column("why", Text),
     Column("attempt", String(8)),
     Column("detail", Json(none_as_null=True)),
-    Index("ix_events_subject", "subject", "subject_id"),
+    Index("ix_events_subject", "subject", "subject_id", "id"),
     Index(
         "ix_events_people",
         "id",

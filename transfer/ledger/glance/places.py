@@ -58,16 +58,12 @@ def asked(connection: Connection, now: datetime) -> tuple[Place, ...]:
     return tuple(_place(connection, row, waiting.get(row.name, (0, 0)), now) for row in rows)
 
 
+# The place is looked up for each open item: joined, a database may begin with every copy there is.
+_WAITING_AT = select(copies.c.repository).where(copies.c.id == items.c.copy).scalar_subquery().label("name")
 _WAITING = (
-    select(
-        copies.c.repository.label("name"),
-        func.count().label("files"),
-        func.coalesce(func.sum(items.c.size), 0).label("bytes"),
-    )
-    .select_from(items)
-    .join(copies, copies.c.id == items.c.copy)
+    select(_WAITING_AT, func.count().label("files"), func.coalesce(func.sum(items.c.size), 0).label("bytes"))
     .where(items.c.open == OPEN)
-    .group_by(copies.c.repository)
+    .group_by("name")
 )
 
 

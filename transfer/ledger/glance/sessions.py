@@ -1,10 +1,11 @@
 """Sessions and their files, page by page."""
 
+import sys
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, exists, select, tuple_
 
 from transfer.errors import NothingFound
 from transfer.ledger.files import HELD as FILE_IS_HELD
@@ -12,6 +13,7 @@ from transfer.ledger.files import FileRow, page_of_files
 from transfer.ledger.glance.pages import Page, cursor, number, paged, parsed
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.reports import SessionRow, session_rows
+from transfer.ledger.scopes import with_open_items
 from transfer.ledger.tables import OPEN, copies, datasets, items
 from transfer.ledger.tables import sessions as table
 
@@ -65,8 +67,24 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 
 def _begins(subject: str) -> ColumnElement[bool]:
-    """Letter by letter: LIKE has patterns and may ignore case, and ranges depend on the collation."""
-    return func.substr(table.c.subject, 1, len(subject)) == subject
+    """As a range, which the index serves: the column is compared letter by letter on every database."""
+    behind = behind_all(subject)
+    return and_(table.c.subject >= subject, *([table.c.subject < behind] if behind is not None else []))
+
+
+_SURROGATES = range(0xD800, 0xE000)  # no letters: no database takes them
+
+
+def behind_all(beginning: str) -> str | None:
+    """The first text behind all that begin so; None where nothing is behind them."""
+    kept = beginning.rstrip(chr(sys.maxunicode))
+    if not kept:
+        return None
+    letter = ord(kept[-1]) + 1
+    return kept[:-1] + chr(_SURROGATES.stop if letter in _SURROGATES else letter)
+
+
+_HELD = table.alias("held")
 
 
 def _state(state: State) -> ColumnElement[bool]:
@@ -75,11 +93,14 @@ def _state(state: State) -> ColumnElement[bool]:
             waits = and_(items.c.open == OPEN, items.c.hold.is_(None))
             return table.c.id.in_(_sessions_with(waits))
         case State.HELD:
-            return or_(table.c.hold.is_not(None), table.c.id.in_(_sessions_with(FILE_IS_HELD)))
+            itself = select(_HELD.c.id).where(_HELD.c.hold.is_not(None))
+            return table.c.id.in_(itself.union(_sessions_with(FILE_IS_HELD)))
         case State.ARRIVED:
+            # Session by session, the newest first: few are looked at before a page is full.
             anything = exists().where(datasets.c.session == table.c.id, copies.c.dataset == datasets.c.id)
-            is_open = table.c.id.in_(_sessions_with(items.c.open == OPEN))
-            return and_(table.c.complete_at.is_not(None), table.c.hold.is_(None), anything, ~is_open)
+            return and_(
+                table.c.complete_at.is_not(None), table.c.hold.is_(None), anything, ~with_open_items()
+            )
         case State.NEW:
             return table.c.complete_at.is_(None)
 

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Row, and_, case, func, or_, select
 
 from transfer.errors import NothingFound
 from transfer.ledger.glance.pages import Page, number, paged
+from transfer.ledger.health import labs_of
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.tables import OPEN, batches, events, items, sessions
+from transfer.ledger.tables import OPEN, batches, events, items
 from transfer.status import Status
 
 
@@ -94,7 +95,7 @@ def _all(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> lis
     """These batches, with the counts of their files and the time since their leases were taken."""
     ids = [row.id for row in rows]
     counts = _counts(connection, ids)
-    labs = _labs(connection, {row.source for row in rows})
+    labs = labs_of(connection, {row.source for row in rows})
     begun = _begun(connection, [row for row in rows if row.lease_until and row.lease_until > now])
     return [_transfer(row, counts[row.id], labs.get(row.source), begun.get(row.id), now) for row in rows]
 
@@ -120,16 +121,6 @@ def _counts(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, i
     found: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys((*_COUNTS, "all"), 0))
     for row in connection.execute(query) if ids else ():
         found[row.batch] = {name: int(row._mapping[name]) for name in (*_COUNTS, "all")}
-    return found
-
-
-def _labs(connection: Connection, sources: set[str]) -> dict[str, str]:
-    """The lab of each of these sources."""
-    found = {}
-    for source in sources:
-        lab = connection.scalar(select(sessions.c.lab).where(sessions.c.source == source).limit(1))
-        if lab is not None:
-            found[source] = lab
     return found
 
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from transfer.ledger.tables import BY_A_PERSON, Instant
+from transfer.ledger.tables import BY_A_PERSON, STRAY, Instant
 
 revision = "0004"
 down_revision = "0003"
@@ -13,14 +13,23 @@ depends_on = None
 def upgrade() -> None:
     for index, table, columns, where in (
         ("ix_sessions_held", "sessions", ["id"], "hold IS NOT NULL"),
+        ("ix_sessions_leased", "sessions", ["lease_until"], "lease_until IS NOT NULL"),
+        ("ix_sessions_new", "sessions", ["date", "id"], "complete_at IS NULL"),
         ("ix_sessions_date_id", "sessions", ["date", "id"], None),
         ("ix_sessions_lab_date_id", "sessions", ["lab", "date", "id"], None),
         ("ix_sessions_subject_date_id", "sessions", ["subject", "date", "id"], None),
         ("ix_datasets_unregistrable", "datasets", ["session"], "unregistrable IS NOT NULL"),
+        ("ix_items_batch", "items", ["batch"], None),
+        ("ix_items_stray", "items", ["id"], STRAY),
         ("ix_events_people", "events", ["id"], BY_A_PERSON),
     ):
         some = sa.text(where) if where else None
         op.create_index(index, table, columns, unique=False, sqlite_where=some, postgresql_where=some)
+    op.drop_index("ix_events_subject", "events")
+    op.create_index("ix_events_subject", "events", ["subject", "subject_id", "id"], unique=False)
+    if op.get_bind().dialect.name == "postgresql":
+        # Letter by letter, as SQLite compares by itself.
+        op.alter_column("sessions", "subject", type_=sa.String(length=200, collation="C"))
     with op.batch_alter_table("sessions") as sessions:
         sessions.add_column(sa.Column("priority", sa.Integer(), server_default="0", nullable=False))
     op.create_table(
