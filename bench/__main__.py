@@ -1,11 +1,15 @@
-"""`python -m bench overhead` and `python -m bench transports`; their arguments are their own."""
+"""`python -m bench overhead`, `transports` and `dashboard`; their arguments are their own."""
 
 import sys
 from collections.abc import Callable
 
-from bench import overhead, transports
+from bench import dashboard, overhead, transports
 
-_KINDS: dict[str, Callable[[], None]] = {"overhead": overhead.main, "transports": transports.main}
+_KINDS: dict[str, Callable[[], None]] = {
+    "overhead": overhead.main,
+    "transports": transports.main,
+    "dashboard": dashboard.main,
+}
 
 
 def main() -> None:

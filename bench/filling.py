@@ -5,9 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, insert, text
-
-from transfer.ledger.tables import Json
+from sqlalchemy import JSON, Connection, Engine, Table, insert, text
 
 Row = Mapping[str, Any]
 _AT_ONCE = 20_000
@@ -24,7 +22,7 @@ def write(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
 
 
 def _copy(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-    documents = {column.name for column in table.columns if isinstance(column.type, Json)}
+    documents = {column.name for column in table.columns if isinstance(column.type, JSON)}
     cursor: Any = connection.connection.cursor()
     copy: Any = None
     for row in rows:
@@ -47,6 +45,6 @@ def settle(engine: Engine, written: Iterable[Table]) -> None:
         if connection.dialect.name == "postgresql":
             for table in written:
                 if "id" in table.c:
-                    last = f'SELECT setval(pg_get_serial_sequence(\'{table.name}\', \'id\'), max(id)) FROM "{table.name}"'
+                    last = f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), max(id)) FROM \"{table.name}\""
                     connection.execute(text(last))
             connection.execute(text("ANALYZE"))

@@ -7,15 +7,16 @@ would have written, but for hashes and uuids, which are counted.  The same numbe
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Engine
 
 from bench import filling
-from bench.full_ledger_around import around
 from bench.filling import Row
-from transfer.errors import ConnectionLost, SourceUnreadable, StoreDenied
+from bench.full_ledger_around import around
+from transfer.errors import ConnectionLost, SourceUnreadable, StoreDenied, UnsafeSource
 from transfer.ledger import tables
 from transfer.ledger.guarded import CLAIMED, SENDING
 from transfer.status import JOURNEY, Condition, Proof, Status
@@ -25,14 +26,17 @@ STORES = ("flatiron", "sdsc")
 FILES = 60  # of a session
 SUBJECTS = 25  # of a lab
 _OPEN, _HELD = 2_000, 200
-_BATCH, _BATCHES = 40, 40  # files of an open batch, and how many there are
+_BATCH = 40  # files of an open batch
 _CLOSED = 400  # files of a closed one
 _TROUBLES = 30
 _UNSEEN = 20  # sessions that are not complete yet
+_REPLACED = (
+    100  # one in so many files was found again with other contents, and its first version was not finished
+)
 _YEAR = timedelta(days=365)
 _TOLD = timedelta(days=60)  # of these days each move is written; of the time before, the last one
 _HOLDS = (StoreDenied, ConnectionLost, SourceUnreadable)
-_MOVES = tuple(zip(JOURNEY, JOURNEY[1:], strict=False))
+_MOVES = tuple(pairwise(JOURNEY))
 
 
 def lab(number: int) -> str:
@@ -61,7 +65,12 @@ class Full:
     @property
     def first_open(self) -> int:
         """From this item on all are on their way; of those before, only what is held."""
-        return self.items - min(_OPEN, self.items // 2) + 1
+        return self.items - min(_OPEN, self.items // 20) + 1
+
+    @property
+    def open_batches(self) -> int:
+        """Four fifths of what is open are in batches."""
+        return (self.items + 1 - self.first_open) * 4 // 5 // _BATCH
 
     @property
     def closed_batches(self) -> int:
@@ -72,16 +81,16 @@ class Full:
 
     def status(self, item: int) -> Status:
         if item < self.first_open:
-            return Status.SENT if self.held(item) else Status.RECORDED
-        if item < self.first_open + _BATCH * _BATCHES:
+            return Status.DISCOVERED if self.held(item) else Status.RECORDED
+        if item < self.first_open + _BATCH * self.open_batches:
             return (Status.PLANNED, Status.SENT, Status.VERIFIED, Status.PUBLISHED)[item % 4]
         return Status.REGISTERED
 
     def batch(self, item: int) -> int | None:
         if item < self.first_open:
-            return 1 + (item - 1) // _CLOSED
+            return None if self.held(item) else 1 + (item - 1) // _CLOSED
         number = (item - self.first_open) // _BATCH
-        return self.closed_batches + 1 + number if number < _BATCHES else None
+        return self.closed_batches + 1 + number if number < self.open_batches else None
 
     def session(self, item: int) -> int:
         return 1 + (item - 1) // FILES
@@ -144,7 +153,7 @@ def _datasets(full: Full) -> Iterator[Row]:
         yield {
             "id": number,
             "session": full.session(min(number, full.items)),
-            "path": f"alf/probe_{number % 2:02}/file.{number % FILES:03}.{'trouble' if trouble else 'times'}{number}.npy",
+            "path": f"alf/probe_{number % 2:02}/{'trouble' if trouble else 'spikes'}.times.{number}.npy",
             "dataset_uuid": UUID(int=number),
             "size": _size(number),
             "mtime_ns": number,
@@ -153,7 +162,7 @@ def _datasets(full: Full) -> Iterator[Row]:
             "registered_md5": f"{number:032x}",
             "registered_size": _size(number),
             "registered_at": full.at(min(number, full.items)),
-            "unregistrable": f"[{SourceUnreadable.code}] the file cannot be read" if trouble else None,
+            "unregistrable": f"[{UnsafeSource.code}] the file is a link" if trouble else None,
         }
 
 
@@ -180,7 +189,7 @@ def _copies(full: Full) -> Iterator[Row]:
 
 
 def _batches(full: Full) -> Iterator[Row]:
-    for number in range(1, full.closed_batches + _BATCHES + 1):
+    for number in range(1, full.closed_batches + full.open_batches + 1):
         moves = number > full.closed_batches
         files = _BATCH if moves else _CLOSED
         first = min(number * _CLOSED, full.items)
@@ -203,29 +212,40 @@ def _batches(full: Full) -> Iterator[Row]:
 
 def _items(full: Full) -> Iterator[Row]:
     for number in range(1, full.items + 1):
-        status, held = full.status(number), full.held(number)
-        is_open = status is not Status.RECORDED
-        kind = _HOLDS[number % len(_HOLDS)]
-        failed = is_open and (held or number % 10 == 0)
-        yield {
-            "id": number,
-            "copy": 2 * number,
-            "md5": f"{number:032x}",
-            "size": _size(number),
-            "status": status,
-            "open": 1 if is_open else None,
-            "batch": full.batch(number),
-            "attempt": f"{full.batch(number) or 0:08x}",
-            "partial": f".{number}.part" if status is Status.SENT else None,
-            "proof": Proof.REMOTE_HASH if status in JOURNEY[4:] else None,
-            "not_before": full.at(number),
-            "hold": kind.name if held and is_open else None,
-            "hold_text": f"the {kind.name} of file {number}" if held and is_open else None,
-            "error": kind.code if failed else None,
-            "error_text": f"the {kind.name} of file {number}" if failed else None,
-            "since": full.at(number),
-            "created_at": full.at(number),
-        }
+        if number % _REPLACED == 0 and full.status(number) is Status.RECORDED:
+            yield {
+                **_item(full, number),
+                "id": 2 * number - 1,
+                "md5": f"{number:030x}ff",
+                "status": Status.SUPERSEDED,
+            }
+        yield _item(full, number)
+
+
+def _item(full: Full, number: int) -> Row:
+    status, held = full.status(number), full.held(number)
+    is_open = status is not Status.RECORDED
+    kind = _HOLDS[number % len(_HOLDS)]
+    failed = is_open and (held or number % 10 == 0)
+    return {
+        "id": 2 * number,
+        "copy": 2 * number,
+        "md5": f"{number:032x}",
+        "size": _size(number),
+        "status": status,
+        "open": 1 if is_open else None,
+        "batch": full.batch(number),
+        "attempt": f"{full.batch(number) or 0:08x}",
+        "partial": f".{number}.part" if status is Status.SENT else None,
+        "proof": Proof.REMOTE_HASH if status in JOURNEY[4:] else None,
+        "not_before": full.at(number),
+        "hold": kind.name if held and is_open else None,
+        "hold_text": f"the {kind.name} of file {number}" if held and is_open else None,
+        "error": kind.code if failed else None,
+        "error_text": f"the {kind.name} of file {number}" if failed else None,
+        "since": full.at(number),
+        "created_at": full.at(number),
+    }
 
 
 def _receipts(full: Full) -> Iterator[Row]:
@@ -233,7 +253,7 @@ def _receipts(full: Full) -> Iterator[Row]:
         if full.status(number) is Status.RECORDED:
             yield {
                 "copy": 2 * number,
-                "item": number,
+                "item": 2 * number,
                 "kind": "arrival",
                 "md5": f"{number:032x}",
                 "size": _size(number),
@@ -251,7 +271,7 @@ def _events(full: Full) -> Iterator[Row]:
         told = full.now - at < _TOLD
         reached = JOURNEY.index(full.status(number))
         for was, became in _MOVES[:reached] if told else _MOVES[-1:]:
-            yield _event("item", number, "moved", at, was=was, became=became)
+            yield _event("item", 2 * number, "moved", at, was=was, became=became)
         if told and number % _CLOSED == 1 and batch:
             yield _event("batch", batch, CLAIMED, at, attempt=f"{batch:08x}")
             yield _event("batch", batch, SENDING, at, attempt=f"{batch:08x}")

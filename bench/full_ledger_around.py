@@ -51,7 +51,9 @@ def _hours(now: datetime, routes: Routes) -> Iterator[Row]:
 
 def _endpoints(now: datetime, routes: Routes) -> Iterator[Row]:
     names = [ALYX, *sorted({name for route in routes for name in route})]
-    told = tuple(Decision(at=now - timedelta(hours=n), was=n, became=n + 1, why="it went well") for n in range(1, 20))
+    told = tuple(
+        Decision(at=now - timedelta(hours=n), was=n, became=n + 1, why="it went well") for n in range(1, 20)
+    )
     pace = pacing.as_json(Pace(at_once=4, decisions=told))
     for number, name in enumerate(names):
         paused, fails = number == 3, number == 5

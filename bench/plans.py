@@ -44,13 +44,20 @@ def watching(engine: Engine) -> Iterator[Asked]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-def scans(engine: Engine, asked: Asked) -> list[str]:
-    """Each whole reading of a large table among these questions: the table or index, and the question."""
+def scans(engine: Engine, asked: Asked, *, small: bool = False) -> list[str]:
+    """Each whole reading of a large table among these questions: the table or index, and the question.
+
+    With `small` PostgreSQL is told to read no table whole where an index leads, as it would if there were more rows.
+    """
     with engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
         wholes = _wholes_sqlite if engine.dialect.name == "sqlite" else _wholes_postgresql
-        if engine.dialect.name != "sqlite":
-            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # small tables are read whole where it may
-        return [f"{what}: {statement}" for statement, values in asked for what in wholes(connection, statement, values)]
+        for way in ("seqscan", "hashjoin", "mergejoin") if small and engine.dialect.name != "sqlite" else ():
+            connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+        return [
+            f"{what}: {statement}"
+            for statement, values in asked
+            for what in wholes(connection, statement, values)
+        ]
 
 
 def _wholes_sqlite(connection: Connection, statement: str, values: Any) -> Iterator[str]:
@@ -67,15 +74,14 @@ def _aliases(statement: str) -> dict[str, str]:
 
 def _wholes_postgresql(connection: Connection, statement: str, values: Any) -> Iterator[str]:
     told = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar()
-    (plan,) = json.loads(told) if isinstance(told, str) else told
-    for node in _nodes(plan["Plan"]):
+    plans: list[dict[str, Any]] = json.loads(told) if isinstance(told, str) else told or []
+    for node in (one for plan in plans for one in _nodes(plan["Plan"])):
         if node.get("Relation Name") not in LARGE:
             continue
         if node["Node Type"] == "Seq Scan":
             yield f"Seq Scan {node['Relation Name']}"
-        elif node["Node Type"] in ("Index Scan", "Index Only Scan") and "Index Cond" not in node:
-            if node["Index Name"] not in MAY_BE_WALKED:
-                yield f"{node['Node Type']} {node['Index Name']}"
+        elif "Index Name" in node and "Index Cond" not in node and node["Index Name"] not in MAY_BE_WALKED:
+            yield f"{node['Node Type']} {node['Index Name']}"
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

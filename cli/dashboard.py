@@ -12,6 +12,8 @@ from cli.invocation import of
 
 _PACKAGES = ("fastapi", "itsdangerous", "jinja2", "prometheus_client", "python_multipart", "uvicorn")
 
+_PATIENCE = 5.0  # seconds a page waits for a ledger that is away before it says so
+
 
 def add(app: typer.Typer) -> None:
     """Add the command."""
@@ -21,7 +23,8 @@ def add(app: typer.Typer) -> None:
 def dashboard(
     context: typer.Context,
     host: Annotated[
-        str | None, typer.Option("--host", metavar="ADDRESS", help="Where to listen; else as the config says.")
+        str | None,
+        typer.Option("--host", metavar="ADDRESS", help="Where to listen; else as the config says."),
     ] = None,
     port: Annotated[
         int | None,
@@ -39,6 +42,7 @@ def dashboard(
     settings = of(context).settings()
     logs.configure(settings.logs)
     ledger = wiring.ledger(settings)
+    ledger.patience = _PATIENCE
     board = Board(
         settings=settings,
         ledger=ledger,

@@ -140,9 +140,8 @@ def _no_limits(ledger: "Ledger", settings: "Settings") -> None:
 @contextmanager
 def _served(settings: "Settings") -> Iterator[str]:
     """The dashboard, with a ledger of its own as beside a fleet's workers; its address."""
-    from dashboard.serving import serving
-
     from config import wiring
+    from dashboard.serving import serving
 
     ledger = wiring.ledger(settings)
     try:

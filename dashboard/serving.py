@@ -162,4 +162,9 @@ def _server(board: Board) -> _Server:
         ssl_certfile=told.certificate_file,
         ssl_keyfile=told.key_file,
     )
+    try:
+        config.load()
+    except OSError as error:  # an ssl.SSLError is one
+        what = f"dashboard.certificate_file, key_file: they cannot be used ({error.strerror or type(error).__name__})."
+        raise ConfigProblems([what], to=board.settings.origin) from error
     return _Server(config, app.streams)

@@ -593,7 +593,7 @@ class ActionUnfitting(TransferError):
 
 class ServerUnsafe(TransferError):
     code, name, cure, reach = "E-5013", "server-unsafe", Cure.PERSON, Reach.ENDPOINT
-    remedy = "Write https:// before the dashboard's host; plain http is for this machine itself."
+    remedy = "Begin the dashboard's address with https; plain http is for this machine itself."
     cause = "A token would go over the network in clear, or the address is none."
 
 

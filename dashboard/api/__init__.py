@@ -6,6 +6,7 @@
     places       endpoints, labs, bandwidth    crew         workers, what people did
     schedule     the rounds                    actions      all that changes something: `acting` does it
     notices      who is told what needs a person
+    tokens       what programs log in with
     problems     the one form of every failure
     description  what the OpenAPI document says besides
 
@@ -15,8 +16,8 @@ for the next.  Numbers of sessions, datasets, items and batches stay; endpoints 
 
 from fastapi import APIRouter
 
-from dashboard.api import actions, crew, notices, overview, places, schedule, sessions, transfers
+from dashboard.api import actions, crew, notices, overview, places, schedule, sessions, tokens, transfers
 
 router = APIRouter(prefix="/api/v1")
-for part in (overview, sessions, transfers, places, crew, schedule, notices, actions):
+for part in (overview, sessions, transfers, places, crew, schedule, notices, tokens, actions):
     router.include_router(part.router)

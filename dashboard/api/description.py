@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
 
+from dashboard.access import Seeing
 from dashboard.api.problems import MEDIA_TYPE
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -30,6 +32,12 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
+    app.add_api_route("/api/v1/openapi.json", _document, include_in_schema=False)
+
+
+def _document(request: Request, _: Seeing) -> JSONResponse:
+    """The document, for who may look."""
+    return JSONResponse(request.app.openapi())
 
 
 def completed(found: dict[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,12 @@ def problem_of(error: TransferError, *, status: int | None = None) -> Problem:
 
 
 _STATUS: Mapping[type[TransferError], int] = {
+    errors.NotLoggedIn: 401,
+    errors.NotAllowed: 403,
+    errors.RequestForged: 403,
+    errors.PersonRefused: 401,
+    errors.LoginThrottled: 429,
+    errors.HostUnknown: 421,
     errors.RequestMalformed: 422,
     errors.ActionUnfitting: 422,
     errors.AddressUnknown: 404,

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
-from dashboard.access import Person, Seeing
+from dashboard.access import Seeing
 from dashboard.board import TheBoard
 from dashboard.pages.rendering import page
 from transfer.ledger.glance.sessions import State, Wanted, sessions
@@ -150,6 +150,7 @@ def show(
         newest=address(filled) if after else None,
         labs=sorted(board.settings.labs),
         states=STATES,
+        state_of=state_of,
     )
 
 
@@ -162,6 +163,3 @@ def state_of(row: Any) -> str:
     if row.files:
         return State.ARRIVED
     return State.NEW
-
-
-__all__ = ["Person", "Search", "read", "router", "state_of"]

@@ -1,5 +1,7 @@
 """The dashboard's word on notices: who is told, the test, and silence for a lab."""
 
+import getpass
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.ledger.build import LAB, Place
 from tests.receivers import PASSWORD, TOKEN, Web
 from transfer.ledger import notices
 
+ACTOR = f"person:{getpass.getuser()}"
 CONFIG = """
 [alyx]
 url = "https://alyx.example.org"
@@ -124,13 +127,13 @@ def test_a_lab_is_silenced_for_some_hours_with_a_name_and_a_reason(config: Path,
     answer = asking.post("/api/v1/notices/silence", json={"lab": LAB.name, "hours": 2, "why": "moving"})
     assert answer.status_code == 200, answer.text
     (silence,) = asking.get("/api/v1/notices").json()["silences"]
-    assert (silence["lab"], silence["by"], silence["why"]) == (LAB.name, "person:somebody", "moving")
+    assert (silence["lab"], silence["by"], silence["why"]) == (LAB.name, ACTOR, "moving")
     assert silence["until"].startswith("2026-03-04T14:00")
 
     assert asking.post("/api/v1/notices/unsilence", json={"lab": LAB.name}).json()["ended"] is True
     assert asking.post("/api/v1/notices/unsilence", json={"lab": LAB.name}).json()["ended"] is False
     assert notices.silenced(place.ledger) == []
-    assert [row.what for row in place.events(actor="person:somebody")] == ["silenced", "silence ended"]
+    assert [row.what for row in place.events(actor=ACTOR)] == ["silenced", "silence ended"]
 
 
 @pytest.mark.parametrize(
@@ -148,3 +151,59 @@ def test_a_silence_that_cannot_be_is_refused(
 ) -> None:
     assert client(config, place).post("/api/v1/notices/silence", json=asked).status_code == status
     assert notices.silenced(place.ledger) == []
+
+
+# ---- the page
+
+
+def field(page: str) -> str:
+    """The CSRF token that the page's forms carry."""
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert found is not None
+    return found[1]
+
+
+def test_the_page_shows_who_is_told_and_sends_a_test(
+    config: Path, place: Place, targets: Path, web: Web
+) -> None:
+    asking = client(config, place)
+
+    page = asking.get("/notices")
+    assert page.status_code == 200
+    assert page.text.count("<h1") == 1
+    assert PASSWORD not in page.text
+    web.status = 500
+    tested = asking.post("/notices/test", data={"csrf_token": field(page.text)})
+    assert tested.status_code == 200, tested.text
+    assert "not sent" in tested.text
+    assert TOKEN not in tested.text
+
+
+def test_the_page_silences_a_lab_and_speaks_of_it_again(config: Path, place: Place) -> None:
+    asking = client(config, place)
+    sent = {"csrf_token": field(asking.get("/notices").text), "lab": LAB.name}
+
+    page = asking.post("/notices/silence", data={**sent, "hours": "24", "why": "<script>moving"})
+    assert page.status_code == 200, page.text
+    assert "&lt;script&gt;moving" in page.text
+    assert "2026-03-05 12:00 UTC" in page.text
+    assert "No lab is silenced" in asking.post("/notices/unsilence", data=sent).text
+
+
+@pytest.mark.parametrize("sent", [{}, {"csrf_token": "another"}])
+def test_the_page_changes_nothing_without_its_own_token(
+    config: Path, place: Place, sent: dict[str, str]
+) -> None:
+    asking = client(config, place)
+    said = {**sent, "lab": LAB.name, "why": "moving"}
+
+    answer = asking.post("/notices/silence", data=said, headers={"Origin": "http://127.0.0.1:8420"})
+    assert answer.status_code == 403
+    assert notices.silenced(place.ledger) == []
+
+
+def test_the_page_says_that_the_file_cannot_be_used(config: Path, place: Place, targets: Path) -> None:
+    asking = client(config, place)
+    targets.write_text("nonsense\n")
+
+    assert "line 1 does not end with an address" in asking.get("/notices").text

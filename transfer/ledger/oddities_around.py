@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, insert, or_, select, text, union
 
 from transfer.ledger.guarded import Guarded
 from transfer.ledger.leases import free
@@ -20,7 +20,18 @@ from transfer.ledger.oddities import (
     set_to,
     visit,
 )
-from transfer.ledger.tables import OPEN, batches, copies, datasets, endpoints, items, jobs, sessions, stagings
+from transfer.ledger.tables import (
+    OPEN,
+    WRONG,
+    batches,
+    copies,
+    datasets,
+    endpoints,
+    items,
+    jobs,
+    sessions,
+    stagings,
+)
 from transfer.status import Condition, Status
 
 # ---- batches
@@ -96,12 +107,16 @@ def _lost_copies() -> Select[Any]:
     of_copy = items.c.copy == copies.c.id
     last = select(items.c.status).where(of_copy).order_by(items.c.id.desc()).limit(1).scalar_subquery()
     wrong = copies.c.condition.in_([Condition.DAMAGED, Condition.MISSING])
+    # Only these may be lost, as two indexes have them: most copies are well and need no look.
+    other, older = copies.alias(), items.alias()
+    perhaps = select(other.c.id).where(text(WRONG)), select(older.c.copy).where(text("status = 'superseded'"))
     replaced = and_(copies.c.condition != Condition.REMOVED, last == Status.SUPERSEDED)
     return (
         select(copies.c.id)
         .join(datasets, datasets.c.id == copies.c.dataset)
         .join(sessions, sessions.c.id == datasets.c.session)
         .where(
+            copies.c.id.in_(union(*perhaps)),
             copies.c.repository != sessions.c.source,
             datasets.c.gone_at.is_(None),
             datasets.c.unregistrable.is_(None),

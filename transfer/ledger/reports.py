@@ -144,12 +144,23 @@ def sessions(
     return session_rows(ledger, conditions, limit=limit, offset=offset)
 
 
+NEWEST = (session_table.c.date.desc(), session_table.c.id.desc())
+"""The newest first, read from the index of the days as far as a page goes."""
+
+NEWEST_OF_FEW = (func.coalesce(session_table.c.date, session_table.c.date).desc(), session_table.c.id.desc())
+"""The same order, sorted by no index: conditions that leave few find these, and no session beside them is read."""
+
+
 def session_rows(
-    ledger: Ledger, conditions: Sequence[ColumnElement[bool]], *, limit: int, offset: int = 0
+    ledger: Ledger,
+    conditions: Sequence[ColumnElement[bool]],
+    *,
+    limit: int,
+    offset: int = 0,
+    order: Sequence[ColumnElement[Any]] = NEWEST,
 ) -> list[SessionRow]:
-    """Sessions that fit these conditions, the newest first."""
-    query = select(*_SESSION_FIELDS).where(*conditions)
-    query = query.order_by(session_table.c.date.desc(), session_table.c.id.desc()).limit(limit).offset(offset)
+    """Sessions that fit these conditions, the newest first, by one of the orders above."""
+    query = select(*_SESSION_FIELDS).where(*conditions).order_by(*order).limit(limit).offset(offset)
     with ledger.reading() as connection:
         found = connection.execute(query).all()
         counts: dict[int, Row[Any]] = {}
@@ -161,7 +172,7 @@ def session_rows(
 def _counts(ids: Sequence[int]) -> Select[Any]:
     """The counts of these sessions' files, by session."""
     files = (
-        file_query().where(datasets.c.session.in_(ids)).add_columns(datasets.c.session.label("of")).subquery()
+        file_query().where(session_table.c.id.in_(ids)).add_columns(session_table.c.id.label("of")).subquery()
     )
     is_open = files.c.status.in_(OPEN)
     is_held = and_(is_open, files.c.hold.is_not(None))

@@ -68,6 +68,9 @@ the database that the partial indexes serve the question."""
 STRAY = "open IS NULL AND status <> 'recorded' AND status <> 'superseded' AND status <> 'abandoned'"
 """The condition that an item is closed and has not ended, as its index has it: a question must repeat it."""
 
+WRONG = "condition = 'damaged' OR condition = 'missing'"
+"""The condition that a copy is known to be wrong, as its index has it: a question must repeat it."""
+
 # Letter by letter, as SQLite compares by itself: only then is the beginning of a name a range of an index.
 _Plain = String(200).with_variant(String(200, collation="C"), "postgresql")
 
@@ -241,6 +244,7 @@ copies = Table(
     UniqueConstraint("dataset", "repository"),
     UniqueConstraint("repository", "path"),
     Index("ix_copies_record_uuid", "record_uuid"),
+    Index("ix_copies_wrong", "id", sqlite_where=text(WRONG), postgresql_where=text(WRONG)),
 )
 
 batches = Table(
@@ -313,6 +317,12 @@ items = Table(
     ),
     Index("ix_items_backlog", "created_at", sqlite_where=text("open = 1"), postgresql_where=text("open = 1")),
     Index("ix_items_batch", "batch"),
+    Index(
+        "ix_items_superseded",
+        "copy",
+        sqlite_where=text("status = 'superseded'"),
+        postgresql_where=text("status = 'superseded'"),
+    ),
     Index("ix_items_stray", "id", sqlite_where=text(STRAY), postgresql_where=text(STRAY)),
 )
 

@@ -118,7 +118,8 @@ def _unsaid(holder: str, holds: tuple[Holding, ...], now: datetime) -> Worker:
 def _holdings(connection: Connection, now: datetime) -> Iterator[tuple[str, Holding]]:
     """Every lease that holds now, and its holder."""
     some = select(sessions.c.id, sessions.c.path, sessions.c.lease_holder, sessions.c.lease_until)
-    for row in connection.execute(some.where(sessions.c.lease_until > now).order_by(sessions.c.id)):
+    leased = connection.execute(some.where(sessions.c.lease_until > now)).all()
+    for row in sorted(leased, key=lambda row: row.id):
         yield row.lease_holder, Holding(kind="session", id=str(row.id), name=row.path, until=row.lease_until)
     some = select(batches).where(batches.c.open == OPEN, batches.c.lease_until > now).order_by(batches.c.id)
     for row in connection.execute(some):

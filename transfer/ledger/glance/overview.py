@@ -99,7 +99,7 @@ def overview(ledger: Ledger) -> Overview:
         found = matters.asked(connection)
         return Overview(
             now=now,
-            empty=connection.scalar(select(sessions.c.id).limit(1)) is None,
+            empty=connection.scalar(select(func.min(sessions.c.id))) is None,
             check=whole,
             routes=tuple(_route(row, curves.get((row.source, row.target), ())) for row in standing),
             causes=_causes(connection),

@@ -12,7 +12,7 @@ from transfer.ledger.files import HELD as FILE_IS_HELD
 from transfer.ledger.files import FileRow, page_of_files
 from transfer.ledger.glance.pages import Page, cursor, number, paged, parsed
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.reports import SessionRow, session_rows
+from transfer.ledger.reports import NEWEST, NEWEST_OF_FEW, SessionRow, session_rows
 from transfer.ledger.scopes import with_open_items
 from transfer.ledger.tables import OPEN, copies, datasets, items
 from transfer.ledger.tables import sessions as table
@@ -43,7 +43,8 @@ def sessions(
 ) -> Page[SessionRow]:
     """The newest first.  Raises `NothingFound` for a cursor of another list."""
     conditions = [*_conditions(wanted), *([_after(after)] if after is not None else [])]
-    rows = session_rows(ledger, conditions, limit=limit + 1)
+    order = NEWEST_OF_FEW if wanted.state in _FEW else NEWEST
+    rows = session_rows(ledger, conditions, limit=limit + 1, order=order)
     return paged(rows, limit, lambda last: cursor(last.date.isoformat(), last.id))
 
 
@@ -84,6 +85,7 @@ def behind_all(beginning: str) -> str | None:
     return kept[:-1] + chr(_SURROGATES.stop if letter in _SURROGATES else letter)
 
 
+_FEW = (State.MOVING, State.HELD)
 _HELD = table.alias("held")
 
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from transfer.ledger.tables import BY_A_PERSON, STRAY, Instant
+from transfer.ledger.tables import BY_A_PERSON, STRAY, WRONG, Instant
 
 revision = "0004"
 down_revision = "0003"
@@ -20,6 +20,8 @@ def upgrade() -> None:
         ("ix_sessions_subject_date_id", "sessions", ["subject", "date", "id"], None),
         ("ix_datasets_unregistrable", "datasets", ["session"], "unregistrable IS NOT NULL"),
         ("ix_items_batch", "items", ["batch"], None),
+        ("ix_copies_wrong", "copies", ["id"], WRONG),
+        ("ix_items_superseded", "items", ["copy"], "status = 'superseded'"),
         ("ix_items_stray", "items", ["id"], STRAY),
         ("ix_events_people", "events", ["id"], BY_A_PERSON),
     ):
