@@ -60,6 +60,9 @@ class Guard:
 
     async def _answered(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         began, status, streaming = time.monotonic(), 0, False
+        # Asked for here: what sends the answer may be another task, a part of this one.
+        task = asyncio.current_task()
+        assert task is not None
         with ExitStack() as opened:
 
             async def told(message: Message) -> None:
@@ -70,14 +73,13 @@ class Guard:
                     protect(headers, scope, encrypted=self._told.is_encrypted)
                     if headers.get("content-type", "").startswith("text/event-stream"):
                         streaming = True
-                        opened.enter_context(self._streams.one_more())
+                        opened.enter_context(self._streams.one_more(task))
                 await send(message)
 
             try:
                 await app(scope, receive, told)
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if not (streaming and self._streams.closing and task is not None):
+                if not (streaming and self._streams.closing):
                     raise
                 task.uncancel()
                 await send({"type": "http.response.body", "body": b"", "more_body": False})

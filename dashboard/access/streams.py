@@ -16,10 +16,8 @@ class Streams:
         self._open: set[asyncio.Task[object]] = set()
 
     @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """The request of this task is a stream while the `with` lasts; told to close, it is cancelled."""
-        task = asyncio.current_task()
-        assert task is not None
+    def one_more(self, task: "asyncio.Task[object]") -> Iterator[None]:
+        """The request that this task answers is a stream while the `with` lasts; told to close, it is cancelled."""
         self._open.add(task)
         if self.closing:
             task.cancel()

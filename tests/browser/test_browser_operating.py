@@ -1,4 +1,4 @@
-"""An operator's evening: what moves, what is held, a lab that must stop and go on; each with its name in the audit log."""
+"""An operator's evening: what moves, what is held, a lab that stops and goes on; each with a name in the audit log."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,11 +1,13 @@
 """What stands before the application: our own names, bounded bodies, the headers of every answer, and a quick end."""
 
 import asyncio
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,6 @@ from dashboard.access import Seeing, still_in
 from dashboard.access.guard import LARGEST
 from dashboard.access.headers import POLICY
 from dashboard.access.hosts import comes_from_elsewhere, is_our_name
-from dashboard.app import Application, create
-from dashboard.board import Board
 from dashboard.serving import serve, serving
 from sandbox.ftp_servers_certificates import Authority
 from tests.dashboard.entering import House, house, write_config
@@ -44,7 +44,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1:8420", "localhost", "LOCALHOST:1", "[::1]:8420", "dash.example.org", "DASH.example.org.:443", "127.9.9.9"],
+    [
+        *("127.0.0.1:8420", "localhost", "LOCALHOST:1", "[::1]:8420", "127.9.9.9"),
+        *("dash.example.org", "DASH.example.org.:443"),
+    ],
 )
 def test_its_own_names_are_answered(host: str) -> None:
     assert is_our_name(host, TOLD)
@@ -54,7 +57,15 @@ def test_its_own_names_are_answered(host: str) -> None:
     "host",
     [
         *("", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example#localhost"),
-        *("localhost@evil.example", "evil@localhost", "localhost/evil", "0.0.0.0", "127.0.0.1:x", "[::1", "192.0.2.1"),
+        *(
+            "localhost@evil.example",
+            "evil@localhost",
+            "localhost/evil",
+            "0.0.0.0",
+            "127.0.0.1:x",
+            "[::1",
+            "192.0.2.1",
+        ),
     ],
 )
 def test_no_other_name_is(home: House, host: str) -> None:
@@ -73,7 +84,9 @@ def test_any_name_is_read_without_a_failure(host: str) -> None:
 @given(origin=st.text(max_size=30), host=st.sampled_from(["a.example", "a.example:8420"]))
 def test_only_the_very_same_place_is_not_elsewhere(origin: str, host: str) -> None:
     headers = {"origin": origin, "host": host}
-    assert comes_from_elsewhere(headers, scheme="http", encrypted=False) == (origin.lower() != f"http://{host}")
+    assert comes_from_elsewhere(headers, scheme="http", encrypted=False) == (
+        origin.lower() != f"http://{host}"
+    )
 
 
 # ---- every answer
@@ -145,14 +158,15 @@ def test_our_own_pages_have_no_inline_script_and_no_inline_style(home: House) ->
         assert "<html" in text
         assert "<script" not in text
         assert "style=" not in text
-        assert " on" not in text.replace(" on this", "").replace("icon", "") or "onclick" not in text
+        assert not re.search(r"\son\w+=", text)
 
 
 # ---- bodies
 
 
 def test_a_large_body_is_refused_whether_or_not_it_says_its_length(home: House) -> None:
-    anna, kind = home.person("anna"), {"Content-Type": "application/json"}
+    anna = home.person("anna")
+    kind, form = {"Content-Type": "application/json"}, {"Content-Type": "application/x-www-form-urlencoded"}
 
     def endless() -> Iterator[bytes]:
         for _ in range(LARGEST // 1024 + 1):
@@ -162,7 +176,7 @@ def test_a_large_body_is_refused_whether_or_not_it_says_its_length(home: House) 
         answer = anna.post("/api/v1/actions/retry", content=body, headers=kind)
         assert (answer.status_code, answer.json()["code"]) == (413, "E-5010")
         assert_protected(answer)
-    assert anna.post("/login", content=endless(), headers={"Content-Type": "multipart/form-data; boundary=x"}).status_code in (400, 413)
+    assert anna.post("/login", content=endless(), headers=form).status_code == 413
     assert anna.post("/api/v1/actions/retry", content=b" " * LARGEST, headers=kind).status_code == 422
 
 
@@ -264,34 +278,39 @@ def test_a_stream_learns_that_its_login_is_over(home: House) -> None:
 def test_a_port_that_is_taken_is_a_sentence(home: House) -> None:
     with (
         serving(home.board, "127.0.0.1", 0) as address,
-        pytest.raises(CannotListen, match="another program listens there already: 127.0.0.1:"),
+        pytest.raises(CannotListen, match="another program listens there already"),
     ):
         serve(home.board, "127.0.0.1", int(address.rpartition(":")[2]), tell=lambda _: None)
 
 
 def test_an_address_that_is_not_ours_is_a_sentence(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dashboard, "unguarded", lambda *_: None)
-    with pytest.raises(CannotListen, match="this machine has no such address"), serving(home.board, "192.0.2.1", 0):
+    with (
+        pytest.raises(CannotListen, match="this machine has no such address"),
+        serving(home.board, "192.0.2.1", 0),
+    ):
         pass
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "lab.example.org"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "lab.example.org"])
 @pytest.mark.parametrize("more", ["", 'login = "none"', 'login = "none"\nhttps = true'])
-def test_it_does_not_let_others_in_without_login_and_tls(tmp_path: Path, host: str, more: str) -> None:
+def test_it_does_not_let_others_in_without_login_and_tls(
+    home: House, tmp_path: Path, host: str, more: str
+) -> None:
     """Neither by the config nor by `--host`."""
     wide = write_config(tmp_path, "sqlite:////x", more=f'{more}\nhost = "{host}"')
     with pytest.raises(ConfigProblems):
         load(wide, {})
 
     settings = load(write_config(tmp_path, "sqlite:////x", more=more), {})
-    with pytest.raises(ConfigProblems), serving(Board(settings, None, None, "1"), host, 0):  # type: ignore
+    with pytest.raises(ConfigProblems), serving(replace(home.board, settings=settings), host, 0):
         pass
 
 
 def test_it_speaks_tls_itself_with_a_certificate(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    certificate, key = authority.certificate("127.0.0.1")
-    more = f'certificate_file = "{certificate}"\nkey_file = "{key}"\nhost = "127.0.0.1"'
+    both = authority.certificate("127.0.0.1")
+    more = f'certificate_file = "{both}"\nkey_file = "{both}"'
     with house(tmp_path, more=more) as made, serving(made.board, "127.0.0.1", 0) as address:
         trust = ssl.create_default_context(cafile=str(authority.file))
         answer = httpx2.get(f"{address}/login", verify=trust)
@@ -312,7 +331,9 @@ def test_a_certificate_that_is_none_is_a_problem_of_the_config(tmp_path: Path) -
         pass
 
 
-def test_a_proxy_is_believed_only_where_the_config_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_believed_only_where_the_config_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Otherwise anybody could choose the address that is counted against guessing."""
     told = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     for more, expected in (("", ("127.0.0.1", "http")), ("https = true", ("203.0.113.7", "https"))):
@@ -333,6 +354,3 @@ def _noting(found: list[tuple[str, str]]) -> Any:
         found.append((request.client.host, request.url.scheme))
 
     return note
-
-
-__all__ = ["Application", "create"]
