@@ -1,7 +1,6 @@
 """`bandwidth`: which limit holds at each lab machine, why and until when; and a person's limit above the config's."""
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -9,9 +8,8 @@ from zoneinfo import ZoneInfo
 import typer
 
 from cli import output
-from cli.desk import Desk, at_desk
+from cli.asking import Asking, Server, TokenFile, asking
 from cli.status import span
-from transfer.errors import NothingFound
 
 if TYPE_CHECKING:
     from transfer.bandwidth import Standing
@@ -43,16 +41,17 @@ def bandwidth(
         str | None, typer.Option("--why", metavar="TEXT", help="The reason, shown wherever it holds.")
     ] = None,
     as_json: output.Json = False,
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Show what may be sent from each lab machine now, or change it at once."""
     _refuse_confusion(lab, limit, lasting, until, clear=clear, why=why)
-    with at_desk(context) as desk:
-        names = list(desk.settings.labs) if lab is None else [_lab(desk, lab)]
-        if limit is not None:
-            _set(desk, names[0], limit, lasting, until, why)
-        elif clear:
-            _clear(desk, names[0], why)
-        found = standings(desk, names)
+    with asking(context, server, token_file) as asked:
+        if lab is not None and limit is not None:
+            _set(asked, lab, limit, lasting, until, why)
+        elif lab is not None and clear:
+            asked.clear_limit(lab, why=why)
+        found = asked.standings(lab)
     if as_json:
         output.document([row(name, one) for name, one in found])
         return
@@ -82,35 +81,19 @@ def _refuse_confusion(
         raise typer.BadParameter("--why goes with a limit or with --clear.")
 
 
-def _lab(desk: Desk, words: str) -> str:
-    for name, lab in desk.settings.labs.items():
-        if words in (name, lab.repository):
-            return name
-    known = ", ".join(desk.settings.labs) or "none"
-    raise NothingFound("the config has no such lab", to=words, do=f"The labs of the config: {known}.")
-
-
-def _set(desk: Desk, name: str, limit: str, lasting: str | None, until: str | None, why: str | None) -> None:
-    from transfer.ledger import bandwidth as kept
-    from transfer.ledger import endpoints
+def _set(
+    asked: Asking, lab: str, limit: str, lasting: str | None, until: str | None, why: str | None
+) -> None:
     from transfer.timetable import Misread, read_rate
 
     try:
-        rate = read_rate(limit)
+        read_rate(limit)
     except Misread as misread:
         raise typer.BadParameter(str(misread)) from misread
-    lab = desk.settings.labs[name]
-    at = moment(until, zone=lab.guest.timezone, now=datetime.now(UTC)) if until else None
-    endpoints.ensure(desk.ledger, desk.endpoint_names)
-    kept.set_limit(
-        desk.ledger, lab.repository, rate, lasting=span(lasting) if lasting else None, until=at, why=why
-    )
-
-
-def _clear(desk: Desk, name: str, why: str | None) -> None:
-    from transfer.ledger import bandwidth as kept
-
-    kept.clear_limit(desk.ledger, desk.settings.labs[name].repository, why=why)
+    length = span(lasting) if lasting else None
+    known = asked.lab(lab)
+    at = moment(until, zone=known.timezone, now=datetime.now(UTC)) if until else None
+    asked.limit(known.name, limit, lasting=length, until=at, why=why)
 
 
 def moment(words: str, *, zone: str | None, now: datetime) -> datetime:
@@ -143,22 +126,13 @@ def _aware(wall: datetime, zone: ZoneInfo | None) -> datetime:
 # ---- what holds ------------------------------------------------------------------------------------------------
 
 
-def standings(desk: Desk, names: Sequence[str]) -> "list[tuple[str, Standing]]":
-    """The limit in force at these labs' machines."""
-    from config import wiring
-
-    guest = wiring.guest(desk.settings, desk.ledger)
-    return [(name, guest.standing(desk.settings.labs[name].repository)) for name in names]
-
-
-def lines(desk: Desk) -> list[str]:
+def lines(asked: Asking) -> list[str]:
     """One line for each lab that has anything to tell: a limit, a timetable, a recording."""
     from transfer.bandwidth import Origin, sentence
 
-    found = standings(desk, list(desk.settings.labs))
     return [
         f"Bandwidth of {name}: {sentence(one)}."
-        for name, one in found
+        for name, one in asked.standings()
         if one.origin is not Origin.NOBODY or one.recording is not None
     ]
 

@@ -26,9 +26,10 @@ class Desk:
 
     def find(self, words: str, *kinds: "Kind") -> "Target":
         """What a person named, of these kinds or of any.  Raises `NothingFound`."""
-        from transfer.ledger.finding import ALL_KINDS, find
+        from transfer.ledger.finding import ALL_KINDS, find, of_config
 
-        return find(self.ledger, words, roots=self.roots, kinds=kinds or ALL_KINDS)
+        known = of_config(self.settings.labs, self.endpoint_names)
+        return find(self.ledger, words, roots=self.roots, kinds=kinds or ALL_KINDS, known=known)
 
     @property
     def roots(self) -> dict[str, Path]:

@@ -42,8 +42,16 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-_USAGE = (errors.NothingFound, errors.NotASession)
+_USAGE = (
+    errors.NothingFound,
+    errors.NotASession,
+    errors.RequestMalformed,
+    errors.ActionUnfitting,
+    errors.ServerUnsafe,
+)
 _LOGIN = (
+    errors.NotLoggedIn,
+    errors.NotAllowed,
     errors.LoginRefused,
     errors.CatalogLoginRefused,
     errors.HostKeyUnknown,

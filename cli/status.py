@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
-from cli.desk import Desk, at_desk
+from cli.asking import Asking, Server, TokenFile, asking
 from cli.failures import Exit
 
 if TYPE_CHECKING:
@@ -52,26 +52,25 @@ def status(
         str, typer.Option(metavar="LENGTH", help="With --check: how old the oldest unsent file may be.")
     ] = "24h",
     as_json: output.Json = False,
+    server: Server = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Show where sessions and files stand."""
-    from transfer.ledger import reports
-
     oldest = span(max_age)
     if check and session is not None:
         raise typer.BadParameter("--check looks at everything: leave the session out.")
-    with at_desk(context) as desk:
+    with asking(context, server, token_file) as asked:
         if check:
-            outcome = reports.check(desk.ledger, max_age=oldest)
+            outcome = asked.check(oldest)
             _say_check(outcome, oldest, as_json=as_json)
             raise typer.Exit(Exit.FINE if outcome.fine else Exit.NOT_DONE)
         if session is None:
             at_most = limit or _SESSIONS
-            _show_sessions(reports.sessions(desk.ledger, held=held, limit=at_most), at_most, as_json=as_json)
-            _show_limits(desk, as_json=as_json)
-            _show_incidents(desk, as_json=as_json)
+            _show_sessions(asked.sessions(held=held, limit=at_most), at_most, as_json=as_json)
+            _show_limits(asked, as_json=as_json)
+            _show_incidents(asked, as_json=as_json)
             return
-        target = desk.find(session, "session")
-        rows = reports.files(desk.ledger, session=target.row, held=held or None, limit=limit or _FILES)
+        rows = asked.files(session, held=held, limit=limit or _FILES)
     if as_json:
         output.document([file_row(row) for row in rows])
     else:
@@ -135,20 +134,19 @@ def _show_sessions(rows: "Sequence[SessionRow]", limit: int, *, as_json: bool) -
         output.say(f"These are the newest {limit}; --limit shows more.")
 
 
-def _show_limits(desk: Desk, *, as_json: bool) -> None:
+def _show_limits(asked: Asking, *, as_json: bool) -> None:
     """The lab machines' limits, where there are any; JSON has a command of its own."""
     from cli import bandwidth
 
-    for line in [] if as_json else bandwidth.lines(desk):
+    for line in [] if as_json else bandwidth.lines(asked):
         output.say(output.visible(line))
 
 
-def _show_incidents(desk: Desk, *, as_json: bool) -> None:
+def _show_incidents(asked: Asking, *, as_json: bool) -> None:
     """One line for each cause behind many failures; `held --json` has them for programs."""
     from cli import incidents
-    from transfer.ledger.incidents import current
 
-    for line in [] if as_json else incidents.lines(current(desk.ledger), desk.ledger.moment()):
+    for line in [] if as_json else incidents.lines(asked.incidents(), asked.now()):
         output.say(output.visible(line))
 
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from config.sections import Settings
 from transfer.ledger import Ledger
 from transfer.ledger.endpoints import ALYX
+from transfer.ledger.finding import Target, of_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,11 @@ class Board:
     def endpoint_names(self) -> Sequence[str]:
         """Every place of the config that may be paused, Alyx among them."""
         return [ALYX, *self.roots, *self.settings.stores]
+
+    @property
+    def known(self) -> Sequence[Target]:
+        """The labs and places of the config, which the ledger may not have seen yet."""
+        return of_config(self.settings.labs, self.endpoint_names)
 
 
 def board_of(request: Request) -> Board:

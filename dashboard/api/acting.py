@@ -41,11 +41,10 @@ class Changed:
 
 def target_of(board: Board, words: str) -> Target:
     """The thing that is named; a lab of the config is known before its first session.  Raises `NothingFound`."""
-    kind, _, name = words.partition(":")
-    if kind == "lab" and name in board.settings.labs:
-        return Target(kind="lab", name=name)
-    if kind == "endpoint" and name in board.endpoint_names:
-        endpoints.ensure(board.ledger, board.endpoint_names)
+    for known in board.known:
+        if words == known.address:
+            endpoints.ensure(board.ledger, board.endpoint_names)
+            return known
     return exactly(board.ledger, words)
 
 
@@ -72,14 +71,12 @@ def cancel(board: Board, person: Person, target: str, *, why: str) -> Changed:
 def pause(board: Board, person: Person, target: str, *, why: str) -> Changed:
     """Keep a session, an endpoint, or a lab at its repository, from moving until it is resumed."""
     place = pausing.place_of(target_of(board, target), _repositories(board))
-    endpoints.ensure(board.ledger, board.endpoint_names)
     return _told(board, pausing.pause(_as(board, person), place, why=why))
 
 
 def resume(board: Board, person: Person, target: str, *, why: str | None = None) -> Changed:
     """Let it go on at once."""
     place = pausing.place_of(target_of(board, target), _repositories(board))
-    endpoints.ensure(board.ledger, board.endpoint_names)
     return _told(board, pausing.resume(_as(board, person), place, why=why))
 
 
@@ -116,7 +113,6 @@ def limit(
         wanted = read_rate(rate)
     except Misread as misread:
         raise RequestMalformed([f"body.rate: {misread}"]) from misread
-    endpoints.ensure(board.ledger, board.endpoint_names)
     lasting = timedelta(seconds=seconds) if seconds is not None else None
     bandwidth.set_limit(_as(board, person), lab.repository, wanted, lasting=lasting, until=until, why=why)
     return _told(board, Done(endpoints=[lab.repository]))

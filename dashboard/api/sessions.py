@@ -116,5 +116,5 @@ def find_one(
     kind: Annotated[list[Kind] | None, Query(description="Only things of these kinds.")] = None,
 ) -> Found:
     """The end of a path reads every row: programs keep the `target` that is answered."""
-    found = find(board.ledger, words, roots=board.roots, kinds=kind or ALL_KINDS)
+    found = find(board.ledger, words, roots=board.roots, kinds=kind or ALL_KINDS, known=board.known)
     return Found(target=found.address, kind=found.kind, name=found.name, id=found.id, item=found.item)

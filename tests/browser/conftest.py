@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests import servers
 from tests.browser.lab import Lab
 
 SCREENSHOTS = "ALYX_TRANSFER_TEST_SCREENSHOTS"
 """The variable that names the folder where pictures are kept; else they go where the test writes."""
+
+_PATIENCE = 20_000  # milliseconds until what must be seen is said not to come
 
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 _VIOLATIONS = """
@@ -25,6 +27,7 @@ document.addEventListener('securitypolicyviolation',
 def browser() -> Iterator[Browser]:
     """This machine's Chromium; missing, the tests fail under CI=true and are skipped elsewhere."""
     chromium = servers.need("chromium", install="apt-get install chromium")
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
         yield opened
@@ -50,7 +53,7 @@ class Visitor:
             reduced_motion="reduce",
             **more,  # type: ignore[arg-type]
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(_PATIENCE)
         context.add_init_script(_VIOLATIONS)
         self.contexts.append(context)
         page = context.new_page()

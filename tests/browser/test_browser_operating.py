@@ -14,7 +14,7 @@ from tests.integration.lab import until
 from transfer.ledger import endpoints, reports
 
 Visiting = Callable[[Lab], Visitor]
-_LOCKED = "DEMO_001/2026-03-02/001/alf/"
+_LOCKED = "DEMO_001/2026-03-02/001/raw_video_data/"
 _MEGABYTES = 24
 
 
@@ -50,7 +50,7 @@ def test_a_held_file_is_released_with_a_reason_that_the_audit_log_has(
     visitor = visiting(working)
     page = visitor.logged_in(ADMIN)
     page.goto("/held")
-    expect(page.locator("main")).to_contain_text("alf/")
+    expect(page.locator("main")).to_contain_text("raw_video_data")
     visitor.keep(page, "held-before")
     working.mishaps.locked.clear()
 
@@ -87,7 +87,7 @@ def test_the_progress_of_a_transfer_is_seen_live(working: Lab, visiting: Visitin
         arg=first,
     )
     working.mishaps.slow = 0
-    expect(page.get_by_text("Nothing moves at this moment.")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Nothing moves at this moment.")).to_be_visible()
     assert page.evaluate("window.loadedOnce")
 
 

@@ -1,7 +1,9 @@
 """The questions of the dashboard on a ledger as it stands after a year: none of them reads a large table as a whole."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -87,6 +89,33 @@ def test_no_question_reads_a_large_table_as_a_whole(year: tuple[Ledger, Full], n
     assert plans.scans(ledger.engine, asked, small=True) == []
 
 
+@pytest.mark.parametrize("name", _QUESTIONS)
+def test_every_number_is_a_whole_one(year: tuple[Ledger, Full], name: str) -> None:
+    """A sum is no decimal on any database: the API says whole numbers, and the metrics count with them."""
+    ledger, _ = year
+    found = list(_values(_QUESTIONS[name](ledger)))
+    assert found
+    assert not [one for one in found if isinstance(one, Decimal)]
+
+
+def test_the_sums_of_a_route_are_whole_numbers(year: tuple[Ledger, Full]) -> None:
+    """The same of what the command and the metrics read."""
+    ledger, _ = year
+    assert not [one for one in _values(reports.summary(ledger)) if isinstance(one, Decimal)]
+
+
+def _values(answer: Any) -> Iterator[Any]:
+    """Every value within an answer."""
+    if is_dataclass(answer):
+        for one in fields(answer):
+            yield from _values(getattr(answer, one.name))
+    elif isinstance(answer, (list, tuple)):
+        for one in answer:
+            yield from _values(one)
+    else:
+        yield answer
+
+
 def test_a_question_without_an_index_is_noticed(year: tuple[Ledger, Full]) -> None:
     """The look at the plans is worth something: it finds a whole reading where there is one."""
     ledger, _ = year
@@ -127,6 +156,7 @@ def _all(ask: Callable[..., Any]) -> list[Any]:
     after = None
     while True:
         page = ask(after=after, limit=200)
+        assert page.after != after or after is None
         rows += page.rows
         if page.after is None:
             return rows

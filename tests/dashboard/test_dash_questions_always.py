@@ -62,6 +62,7 @@ def test_walking_the_pages_shows_each_session_once_in_order(
         page = sessions.sessions(ledger, Wanted(), after=after, limit=limit)
         assert len(page.rows) <= limit
         shown += page.rows
+        assert len(shown) <= len(seen)
         after = page.after
         if after is None:
             break

@@ -11,7 +11,7 @@ Nothing is guessed: a name that fits several things is refused with the things i
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath, PurePosixPath
 from typing import Any, Literal
@@ -56,21 +56,33 @@ class Target:
         return self.id
 
 
+def of_config(labs: Iterable[str], endpoints: Iterable[str]) -> list[Target]:
+    """The labs and endpoints of a config as targets."""
+    return [
+        *(Target(kind="lab", name=name) for name in labs),
+        *(Target(kind="endpoint", name=name) for name in endpoints),
+    ]
+
+
 def find(
     ledger: Ledger,
     words: str,
     *,
     roots: Mapping[str, PurePath],
     kinds: Sequence[Kind] = ALL_KINDS,
+    known: Sequence[Target] = (),
 ) -> Target:
     """The one thing that `words` name.  `roots` are the labs' data folders by source.
 
-    Raises `NothingFound` when there is none, or more than one.
+    `known` are labs and endpoints of the config, which the ledger may not have seen yet.  Raises `NothingFound` when
+    there is none, or more than one.
     """
     words = words.strip()
+    of_config = [one for one in known if words in (one.name, one.address)]
     with ledger.reading() as connection:
         for look in (_named, _by_uuid, _by_number, _by_path, _by_end):
-            found = [one for one in look(connection, words, roots) if one.kind in kinds]
+            seen = [*look(connection, words, roots), *(of_config if look is _named else [])]
+            found = [one for one in dict.fromkeys(seen) if one.kind in kinds]
             if len(found) == 1:
                 return found[0]
             if found:

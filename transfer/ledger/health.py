@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, exists, func, or_, select
 
 from transfer.errors import LedgerDiskFull
 from transfer.ledger import incidents
@@ -68,8 +68,13 @@ def labs_of(connection: Connection, sources: Iterable[str]) -> dict[str, str]:
     return {one: lab for one, lab in found if lab is not None}
 
 
+def _sum(of: Any) -> ColumnElement[int]:
+    """As a whole number: PostgreSQL sums such columns as decimals, which count differently in Python."""
+    return cast(func.coalesce(func.sum(of), 0), BigInteger)
+
+
 def _number(condition: ColumnElement[bool], of: Any = 1) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, of), else_=0)), 0)
+    return _sum(case((condition, of), else_=0))
 
 
 _FREE = items.c.hold.is_(None)
@@ -100,8 +105,8 @@ def _arrived(now: datetime) -> Any:
             hours.c.target,
             _number(hours.c.hour >= day, hours.c.files).label("day_files"),
             _number(hours.c.hour >= day, hours.c.bytes).label("day_bytes"),
-            func.sum(hours.c.files).label("week_files"),
-            func.sum(hours.c.bytes).label("week_bytes"),
+            _sum(hours.c.files).label("week_files"),
+            _sum(hours.c.bytes).label("week_bytes"),
         )
         .where(hours.c.outcome == "arrived", hours.c.hour >= week)
         .group_by(hours.c.source, hours.c.target)
