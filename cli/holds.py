@@ -107,7 +107,11 @@ def release(
     if hold is not None and not everything:
         raise typer.BadParameter("--hold goes with --all.")
     with asking(context, server, token_file) as asked:
-        done = asked.act("release", target, why=why) if target else asked.release_all(hold=hold, why=why)
+        done = (
+            asked.release_all(hold=hold, why=why)
+            if target is None
+            else asked.act("release", target, why=why)
+        )
     _say(done, "Released", "Nothing was held.")
 
 

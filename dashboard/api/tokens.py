@@ -37,12 +37,12 @@ class Made(BaseModel):
 
 
 @router.get("/tokens", summary="Every token, without its secret")
-def listed(board: TheBoard, _: Administering) -> Page[Token]:
+def all_tokens(board: TheBoard, _: Administering) -> Page[Token]:
     return Page(rows=tuple(tokens.listed(board.ledger)))
 
 
 @router.post("/tokens", summary="Make a token")
-def make(board: TheBoard, person: Administering, wished: Wished) -> Made:
+def make_token(board: TheBoard, person: Administering, wished: Wished) -> Made:
     """Its secret is in this answer only."""
     lasting = timedelta(days=wished.days) if wished.days is not None else None
     ledger = board.ledger.acting_as(person.actor)
@@ -51,5 +51,7 @@ def make(board: TheBoard, person: Administering, wished: Wished) -> Made:
 
 
 @router.post("/tokens/{number}/revoke", summary="Let a token hold no more")
-def revoke(board: TheBoard, person: Administering, number: Annotated[int, Path(ge=1, le=LARGEST)]) -> Token:
+def revoke_token(
+    board: TheBoard, person: Administering, number: Annotated[int, Path(ge=1, le=LARGEST)]
+) -> Token:
     return tokens.revoke(board.ledger.acting_as(person.actor), number)

@@ -76,14 +76,13 @@ async def live(request: Request, board: TheBoard, person: Seeing) -> AsyncIterat
     watch = watch_of(request, board)
     sent: dict[str, str] = {}
     asked_at = time.monotonic()
-    with request.app.streams.one_more():
-        while True:
-            if time.monotonic() - asked_at >= _STILL_IN:
-                if not await run_in_threadpool(still_in, request):
-                    return
-                asked_at = time.monotonic()
-            for name, html in (await watch.now()).items():
-                if sent.get(name) != html:
-                    sent[name] = html
-                    yield ServerSentEvent(raw_data=html, event=name)
-            await asyncio.sleep(EVERY)
+    while True:
+        if time.monotonic() - asked_at >= _STILL_IN:
+            if not await run_in_threadpool(still_in, request):
+                return
+            asked_at = time.monotonic()
+        for name, html in (await watch.now()).items():
+            if sent.get(name) != html:
+                sent[name] = html
+                yield ServerSentEvent(raw_data=html, event=name)
+        await asyncio.sleep(EVERY)

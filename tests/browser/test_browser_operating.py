@@ -16,6 +16,7 @@ from transfer.ledger import endpoints, reports
 Visiting = Callable[[Lab], Visitor]
 _LOCKED = "DEMO_001/2026-03-02/001/raw_video_data/"
 _MEGABYTES = 24
+_BAR = "() => { const bar = document.querySelector('main progress'); return bar ? [bar.value, bar.max] : [0, 0]; }"
 
 
 def locked(box: Box, mishaps: Mishaps) -> None:
@@ -76,16 +77,16 @@ def test_the_progress_of_a_transfer_is_seen_live(working: Lab, visiting: Visitin
 
     bar = page.locator("main progress").first
     expect(bar).to_be_visible()
-    page.wait_for_function(
-        "() => { const bar = document.querySelector('main progress');"
-        " return bar && bar.value > 0 && bar.value < bar.max; }"
-    )
-    first = float(bar.evaluate("bar => bar.value"))
+    seen: set[float] = set()
+
+    def grows() -> bool:
+        page.wait_for_timeout(200)
+        done, of = page.evaluate(_BAR)
+        seen.update({done} if 0 < done < of else ())
+        return len(seen) > 1
+
+    until(grows, "the bar stands at two places on the way")
     visitor.keep(page, "overview-moving")
-    page.wait_for_function(
-        "first => { const bar = document.querySelector('main progress'); return bar && bar.value > first; }",
-        arg=first,
-    )
     working.mishaps.slow = 0
     expect(page.get_by_text("Nothing moves at this moment.")).to_be_visible()
     assert page.evaluate("window.loadedOnce")

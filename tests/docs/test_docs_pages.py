@@ -15,7 +15,18 @@ from transfer.transports.registry import KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PLACES = ("/etc/", "/var/", "/mnt/", "/opt/alyx-transfer", "/usr/", "/dev/null", "/home/", "/rigs/", "/srv/")
+PLACES = (
+    "/etc/",
+    "/var/",
+    "/mnt/",
+    "/opt/alyx-transfer",
+    "/usr/",
+    "/dev/null",
+    "/home/",
+    "/rigs/",
+    "/srv/",
+    "/api/v1",
+)
 HOLDS = sorted(
     (kind for kind in CATALOGUE.values() if kind.cure in (Cure.PERSON, Cure.NOTHING)), key=lambda k: k.code
 )
