@@ -30,9 +30,7 @@ _BATCH = 40  # files of an open batch
 _CLOSED = 400  # files of a closed one
 _TROUBLES = 30
 _UNSEEN = 20  # sessions that are not complete yet
-_REPLACED = (
-    100  # one in so many files was found again with other contents, and its first version was not finished
-)
+_REPLACED = 500  # one file in so many was found again with other contents before it had arrived
 _YEAR = timedelta(days=365)
 _TOLD = timedelta(days=60)  # of these days each move is written; of the time before, the last one
 _HOLDS = (StoreDenied, ConnectionLost, SourceUnreadable)

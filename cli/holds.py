@@ -108,9 +108,7 @@ def release(
         raise typer.BadParameter("--hold goes with --all.")
     with asking(context, server, token_file) as asked:
         done = (
-            asked.release_all(hold=hold, why=why)
-            if target is None
-            else asked.act("release", target, why=why)
+            asked.release_all(hold=hold, why=why) if target is None else asked.act("release", target, why=why)
         )
     _say(done, "Released", "Nothing was held.")
 

@@ -1,8 +1,9 @@
 """A lease's heartbeat: a thread that renews it while its holder waits for bytes, hashes or answers.
 
 Each beat also writes down how many bytes have moved since the last, so that progress and liveness are the
-same write.  When a beat learns that the lease is lost it stops; the holder notices by its own clock
-(`Lease.ensure`) before its next outside effect.  Pausing the process pauses the heart as well.
+same write; while bytes move it beats every two seconds.  When a beat learns that the lease is lost it stops;
+the holder notices by its own clock (`Lease.ensure`) before its next outside effect.  Pausing the process
+pauses the heart as well.
 """
 
 import threading
@@ -15,6 +16,7 @@ from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
 
 _BEATS_PER_LEASE = 5
+_PROGRESS = 2.0  # seconds between two beats while bytes move, for those who watch
 
 
 class Pulse:
@@ -47,8 +49,13 @@ class Pulse:
                 self._ledger.heartbeat(self._lease, self._taken())
 
     def _run(self) -> None:
-        while not self._stop.wait(self._lease.seconds / _BEATS_PER_LEASE):
-            taken = self._taken()
+        renewal = self._lease.seconds / _BEATS_PER_LEASE
+        pause, quiet = min(renewal, _PROGRESS), 0.0
+        while not self._stop.wait(pause):
+            taken, quiet = self._taken(), quiet + pause
+            if not taken and quiet < renewal:
+                continue
+            quiet = 0.0
             try:
                 self._ledger.heartbeat(self._lease, taken)
             except LostRace:

@@ -15,7 +15,7 @@ from transfer.ledger import endpoints, reports
 
 Visiting = Callable[[Lab], Visitor]
 _LOCKED = "DEMO_001/2026-03-02/001/raw_video_data/"
-_MEGABYTES = 24
+
 _BAR = "() => { const bar = document.querySelector('main progress'); return bar ? [bar.value, bar.max] : [0, 0]; }"
 
 
@@ -29,7 +29,7 @@ def locked(box: Box, mishaps: Mishaps) -> None:
 def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A lab of one session, part of which the store refuses."""
     root = tmp_path_factory.mktemp("working") / "box"
-    with lab(root, sessions=1, large_bytes=_MEGABYTES * 10**6, plant=locked) as opened:
+    with lab(root, sessions=1, plant=locked) as opened:
         until(lambda: reports.held(opened.ledger), "something is held")
         yield opened
 
@@ -72,7 +72,7 @@ def test_the_progress_of_a_transfer_is_seen_live(working: Lab, visiting: Visitin
     visitor = visiting(working)
     page = visitor.logged_in(ADMIN)
     page.evaluate("window.loadedOnce = true")
-    working.mishaps.slow = 0.02
+    working.mishaps.slow = 0.25
     working.box.grow()
 
     bar = page.locator("main progress").first

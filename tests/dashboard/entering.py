@@ -101,7 +101,11 @@ class House:
 
     def client(self, **options: Any) -> TestClient:
         """Nobody's browser, which follows no redirect."""
-        told = {"base_url": ADDRESS, "raise_server_exceptions": False, "follow_redirects": False} | options
+        told: dict[str, Any] = {
+            "base_url": ADDRESS,
+            "raise_server_exceptions": False,
+            "follow_redirects": False,
+        } | options
         return TestClient(self.app, **told)
 
     def person(self, name: str, *, token: bool = True) -> TestClient:

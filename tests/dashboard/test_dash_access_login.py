@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import places
 from config.sections import Dashboard
 from dashboard.access import keys
 from dashboard.access.logins import NAME, Logins, now
@@ -249,7 +250,7 @@ def test_the_key_is_made_once_by_however_many_begin_at_once(
 ) -> None:
     """For its owner only, and nothing is left beside it."""
     folder = tmp_path / "state"
-    monkeypatch.setattr(keys.places, "state_folder", lambda: folder)
+    monkeypatch.setattr(places, "state_folder", lambda: folder)
     found: list[bytes] = []
     together = threading.Barrier(8)
 
@@ -272,7 +273,7 @@ def test_the_key_is_made_once_by_however_many_begin_at_once(
 def test_a_key_that_others_can_read_or_that_is_short_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys.places, "state_folder", lambda: tmp_path)
+    monkeypatch.setattr(places, "state_folder", lambda: tmp_path)
     file = tmp_path / keys.NAME
     file.touch(mode=0o600)
     file.write_text("x" * 31)
@@ -370,7 +371,7 @@ def test_memory_is_bounded_whoever_asks(attempts: list[tuple[str, str]]) -> None
         if wait_of(throttle, address, name) == 0:
             throttle.succeeded(address, name)
         wait_of(throttle, address, name)
-    assert max(map(len, (throttle._addresses, throttle._names, throttle._friends))) <= 10
+    assert max(len(throttle._addresses), len(throttle._names), len(throttle._friends)) <= 10
 
 
 def test_the_addresses_of_one_network_of_ipv6_are_one() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dashboard.access import wanting
 from tests.dashboard.entering import House, Route, house, routes
-from transfer.ledger import tokens
+from transfer.ledger import tables, tokens
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 FOR_ANYBODY = {"/login", "/healthz", "/readyz"}
@@ -32,7 +32,7 @@ def all_routes(home: House) -> list[Route]:
 def ask(client: Any, route: Route, **more: Any) -> Any:
     """As a browser asks for a page, and as a program asks for anything else."""
     accept = "application/json" if route.path.startswith("/api/") else "text/html"
-    body = {} if route.method in SAFE else {"json": {}}
+    body: dict[str, Any] = {} if route.method in SAFE else {"json": {}}
     headers = {"Accept": accept, **more.pop("headers", {})}
     return client.request(route.method, route.path, headers=headers, **body, **more)
 
@@ -233,6 +233,6 @@ def test_a_role_that_no_version_knows_lets_nobody_in(home: House) -> None:
 
     with home.place.ledger.writing() as connection:
         connection.execute(
-            tokens.tokens.update().where(tokens.tokens.c.name == "future").values(role="owner")
+            tables.tokens.update().where(tables.tokens.c.name == "future").values(role="owner")
         )
     assert client.get("/api/v1/labs").status_code == 401

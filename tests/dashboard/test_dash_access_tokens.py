@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cli.main import main
 from tests.dashboard.entering import House, house, write_config
 from transfer.errors import ActionUnfitting, NothingFound
-from transfer.ledger import Ledger, tokens
+from transfer.ledger import Ledger, tables, tokens
 
 WHO = "/api/v1/labs"
 
@@ -38,7 +38,7 @@ def test_a_token_is_random_and_only_its_hash_is_kept(home: House) -> None:
     assert re.fullmatch(r"at_[A-Za-z0-9_-]{32}", first)
     assert first != second
     with home.place.ledger.reading() as connection:
-        kept = str(connection.execute(tokens.tokens.select()).all())
+        kept = str(connection.execute(tables.tokens.select()).all())
     assert first not in kept
     assert first.removeprefix("at_") not in kept
 

@@ -61,9 +61,12 @@ def summary(ledger: Ledger) -> list[RouteRow]:
     ]
 
 
+_FIRST_LAB = select(sessions.c.lab).order_by(sessions.c.source, sessions.c.path).limit(1)
+
+
 def labs_of(connection: Connection, sources: Iterable[str]) -> dict[str, str]:
     """The lab of each of these lab repositories, one look for each: the sessions are many, the labs are few."""
-    asked = ((one, select(sessions.c.lab).where(sessions.c.source == one).limit(1)) for one in sources)
+    asked = ((one, _FIRST_LAB.where(sessions.c.source == one)) for one in sources)
     found = ((one, connection.scalar(query)) for one, query in asked)
     return {one: lab for one, lab in found if lab is not None}
 

@@ -107,10 +107,14 @@ def _lost_copies() -> Select[Any]:
     of_copy = items.c.copy == copies.c.id
     last = select(items.c.status).where(of_copy).order_by(items.c.id.desc()).limit(1).scalar_subquery()
     wrong = copies.c.condition.in_([Condition.DAMAGED, Condition.MISSING])
-    # Only these may be lost, as two indexes have them: most copies are well and need no look.
-    other, older = copies.alias(), items.alias()
-    perhaps = select(other.c.id).where(text(WRONG)), select(older.c.copy).where(text("status = 'superseded'"))
     replaced = and_(copies.c.condition != Condition.REMOVED, last == Status.SUPERSEDED)
+    # Only these may be lost, as two indexes have them: most copies are well and need no look.
+    other, older, newer = copies.alias(), items.alias(), items.alias()
+    successor = exists().where(newer.c.copy == older.c.copy, newer.c.id > older.c.id)
+    perhaps = (
+        select(other.c.id).where(text(WRONG)),
+        select(older.c.copy).where(text("status = 'superseded'"), ~successor),
+    )
     return (
         select(copies.c.id)
         .join(datasets, datasets.c.id == copies.c.dataset)

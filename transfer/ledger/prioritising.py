@@ -43,9 +43,8 @@ def prioritise(ledger: Ledger, target: Target, level: int, *, why: str | None = 
         if which is None:
             _set_batches(tx, [(row, level) for row in _batches(tx, target)], done, why)
             return done
-        if target.kind == "lab":
-            which = [*which, sessions.c.not_before.is_not(None) | with_open_items()]
-        _set_sessions(tx, which, level, done, why)
+        busy = [sessions.c.not_before.is_not(None) | with_open_items()] if target.kind == "lab" else []
+        _set_sessions(tx, [*which, *busy], level, done, why)
         _set_batches(tx, [(row, row.wanted) for row in tx.connection.execute(_carrying(which))], done, why)
         return done
 
