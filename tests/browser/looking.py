@@ -3,11 +3,13 @@
 Names, roles and headings come from Chromium's own accessibility tree: what a screen reader is told.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page
+
+Tree = Sequence[Mapping[str, Any]]
 
 _RULES = Path(__file__).with_name("rules.js").read_text(encoding="utf-8")
 _NAMED = {
@@ -31,18 +33,30 @@ _NAMED = {
 
 def wrong(page: Page) -> list[str]:
     """Everything that breaks a rule on the page as it is shown now."""
-    return [*_unnamed(page), *_headings(page), *page.evaluate(_RULES)]
+    return [*heard(page), *seen(page)]
 
 
-def _unnamed(page: Page) -> Iterator[str]:
-    for node in _tree(page):
+def seen(page: Page) -> list[str]:
+    """What is wrong with how it looks: width, contrast, and what a layout must have."""
+    found: list[str] = page.evaluate(_RULES)
+    return found
+
+
+def heard(page: Page) -> list[str]:
+    """What is wrong for somebody who hears the page: names and headings."""
+    tree = _tree(page)
+    return [*_unnamed(tree), *_headings(tree)]
+
+
+def _unnamed(tree: Tree) -> Iterator[str]:
+    for node in tree:
         role, name = node["role"]["value"], node.get("name", {}).get("value", "")
         if role in _NAMED and not str(name).strip():
             yield f"a {role} has no name"
 
 
-def _headings(page: Page) -> Iterator[str]:
-    levels = [_level(node) for node in _tree(page) if node["role"]["value"] == "heading"]
+def _headings(tree: Tree) -> Iterator[str]:
+    levels = [_level(node) for node in tree if node["role"]["value"] == "heading"]
     if levels.count(1) != 1:
         yield f"{levels.count(1)} headings of the first level"
     for before, after in zip([0, *levels], levels, strict=False):
@@ -50,7 +64,7 @@ def _headings(page: Page) -> Iterator[str]:
             yield f"a heading of level {after} follows one of level {before}"
 
 
-def _tree(page: Page) -> list[Mapping[str, Any]]:
+def _tree(page: Page) -> Tree:
     session = page.context.new_cdp_session(page)
     try:
         nodes = session.send("Accessibility.getFullAXTree")["nodes"]
