@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from config.sections import Lab
 from config.standings import standings
 from dashboard.access import Seeing
 from dashboard.api.asking import Name, section
@@ -29,7 +30,10 @@ class LabRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bandwidth:
-    """What may be sent from one lab machine now: bytes a second, null without a limit, 0 for nothing at all."""
+    """What may be sent from one lab machine now: bytes a second, null without a limit, 0 for nothing at all.
+
+    `timetable` is the config's, as it is written there; its hours are those of the lab's time zone.
+    """
 
     lab: str
     repository: str
@@ -39,6 +43,7 @@ class Bandwidth:
     changes_at: datetime | None
     then: int | None
     recording: Recording | None
+    timetable: tuple[str, ...]
 
 
 @router.get("/endpoints", summary="Every place: breaker, pace, what it can do")
@@ -74,13 +79,14 @@ def labs(board: TheBoard, _: Seeing) -> Page[LabRow]:
 def bandwidth(board: TheBoard, _: Seeing) -> Page[Bandwidth]:
     labs = board.settings.labs
     found = standings(board.settings, board.ledger, labs)
-    return Page(rows=tuple(_row(name, labs[name].repository, one) for name, one in found))
+    return Page(rows=tuple(_row(name, labs[name], one) for name, one in found))
 
 
-def _row(lab: str, repository: str, found: Standing) -> Bandwidth:
+def _row(name: str, lab: Lab, found: Standing) -> Bandwidth:
     return Bandwidth(
-        lab=lab,
-        repository=repository,
+        lab=name,
+        repository=lab.repository,
+        timetable=tuple(lab.guest.bandwidth),
         rate=found.rate,
         origin=found.origin,
         because=found.because,

@@ -76,6 +76,30 @@ def test_a_target_or_all_and_a_reason_for_a_pause(installed: Installed, words: l
     assert installed.run(*words)[0] == 2
 
 
+def test_an_empty_name_releases_nothing(installed: Installed) -> None:
+    """As a script gives it whose variable is not set: it is not "everything"."""
+    installed.place.hold(installed.place.at(Status.SENT), DENIED)
+    assert installed.run("release", "")[0] == 2
+    assert held_files(installed) == ["store-denied"]
+
+
+def test_a_session_or_a_lab_is_paused_and_resumed(installed: Installed) -> None:
+    """A lab at its repository, which is said, also before anything of it was seen."""
+    there = f"Paused {LAB.name} at its repository {LAB.repository}. `alyx-transfer resume {LAB.name}` lets it go on.\n"
+    assert installed.run("pause", LAB.name, "--why", "x") == (0, there, "")
+    assert installed.run("resume", LAB.name) == (0, "Resumed: 1 endpoint.\n", "")
+
+    installed.place.at(Status.SENT)
+    name = "SW_012/2026-03-04/001"
+    told = installed.run("pause", name, "--why", "the rig is moved")[1]
+    assert (
+        told == f"Paused {name}: 1 file, 1 session, 1 batch. `alyx-transfer resume {name}` lets it go on.\n"
+    )
+    assert held_files(installed) == ["paused", "paused"]
+    assert installed.run("pause", name, "--why", "again")[1].startswith("Nothing was moving there")
+    assert installed.run("resume", name, "--why", "it stands")[1].startswith("Resumed: 1 file, 1 session")
+
+
 def test_a_file_is_retried_at_once(installed: Installed) -> None:
     session = installed.place.at(Status.SENT)
     later = installed.place.clock.now.replace(year=2099)

@@ -209,7 +209,7 @@ def test_a_limit_holds_at_once_and_ends_by_itself(room: Room) -> None:
 
     room.act("unlimit", f"lab:{LAB.name}")
     (row,) = room.program.get("/api/v1/bandwidth").json()["rows"]
-    assert (row["rate"], row["changes_at"]) == (None, None)
+    assert (row["rate"], row["changes_at"], row["timetable"]) == (None, None, ["unlimited"])
 
 
 @pytest.mark.parametrize(

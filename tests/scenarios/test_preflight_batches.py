@@ -232,3 +232,15 @@ def test_a_folder_that_may_not_be_written_says_nothing_of_the_others(box: World)
     assert state is not None
     assert state.paused_by is None
     assert sum(one.played for one in faulty) > 1
+
+
+def test_what_is_free_at_the_store_is_remembered_for_who_looks(box: World) -> None:
+    """With every batch, not only after a failure; a certificate's end as well, where there is one."""
+    store_of(box, room=10**9)
+    runner = box.runner()
+    box.see(runner, small_and_large(box))
+    box.settle(runner)
+    seen = endpoints.state(runner.ledger, STORE)
+    assert seen is not None
+    assert seen.free_bytes == 10**9
+    assert seen.probed_at is not None

@@ -250,6 +250,17 @@ def _put_to_the_test(tx: Guarded, name: str) -> dict[str, Any] | None:
     return {key: value for key, value in told.items() if key not in ("demoted", "remote_hash", "canary_at")}
 
 
+def saw(ledger: Ledger, name: str, *, free_bytes: int | None, credential_until: datetime | None) -> None:
+    """Remember what a connection tells of the endpoint, for people; what it does not tell stays as it was."""
+    told = {"free_bytes": free_bytes, "credential_until": credential_until}
+    known = {key: value for key, value in told.items() if value is not None}
+    if not known:
+        return
+    with ledger.writing() as connection:
+        now = ledger.now(connection)
+        connection.execute(update(endpoints).where(endpoints.c.name == name).values(**known, probed_at=now))
+
+
 def learnt(ledger: Ledger, name: str, *, free_bytes: int | None = None, **capabilities: object) -> None:
     """Remember what a connection to the endpoint was proved to be able to do.  `demoted` opens an incident."""
     known = state(ledger, name) if capabilities.get("demoted") else None

@@ -32,6 +32,8 @@ def look_ahead(work: StreamingWork, items: Sequence[Item]) -> tuple[list[Item], 
     if (missing := _missing_rights(work, items[0])) is not None:
         return [], [Failure(item=item, error=missing, burn=0) for item in items]
     free = work.transport.free_space()
+    until = work.transport.capabilities.credential_until
+    endpoints.saw(work.ledger, work.lab.store, free_bytes=free, credential_until=until)
     goes = fitting([item.size for item in items], free)
     full = [
         Failure(item=item, error=_full(item, free), burn=0)
