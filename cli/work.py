@@ -48,7 +48,7 @@ def worker(
             with closing(crew.rounds.runner):
                 crew.rounds.start()
                 step_back(wiring.niceness(settings))  # before the threads: they and their ssh inherit it
-                with living(ledger, version=wiring.version(), hands=concurrency):
+                with living(ledger, version=wiring.version(), hands=concurrency, latency=catalog.latency):
                     run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
     finally:
         ledger.engine.dispose()

@@ -15,6 +15,7 @@ from config.sections import Alyx, Settings, Web
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from transfer.catalog.alyx import AlyxCatalog
     from transfer.catalog.base import Catalog
     from transfer.guest import Guest
     from transfer.ledger import Ledger
@@ -38,7 +39,7 @@ def credential(alyx: Alyx) -> Credential:
     return Credential(user=alyx.user, password=alyx.password)
 
 
-def catalog(settings: Settings) -> "Catalog":
+def catalog(settings: Settings) -> "AlyxCatalog":
     """A client for Alyx; the caller closes it.  Nothing is asked yet."""
     from transfer.catalog.alyx import AlyxCatalog
 

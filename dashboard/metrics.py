@@ -86,7 +86,9 @@ class FromLedger(Collector):
         yield from _backlog(summary(self._ledger), self._known, self._ledger)
         yield from _attention(check(self._ledger))
         yield from _incidents(self._ledger, self._known)
-        yield from _places(places(self._ledger), self._known)
+        seen = places(self._ledger)
+        yield from _alyx(seen)
+        yield from _places(seen, self._known)
         yield from _workers(self._ledger)
 
 
@@ -216,6 +218,17 @@ def _places(rows: Iterable[Place], known: Known) -> Iterator[Metric]:
             if value is not None:
                 gauge.add_metric((row.name,), float(value))
         yield gauge
+
+
+def _alyx(rows: Iterable[Place]) -> Iterator[Metric]:
+    gauge = GaugeMetricFamily(
+        _named("alyx_latency_seconds"), "Seconds an answer of Alyx takes, as a worker measured last"
+    )
+    for row in rows:
+        told = row.capabilities.get("latency_ms") if row.name == ALYX else None
+        if isinstance(told, int):
+            gauge.add_metric((), told / 1000)
+    yield gauge
 
 
 def _workers(ledger: Ledger) -> Iterator[Metric]:

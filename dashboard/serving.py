@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import uvicorn
 
@@ -27,7 +28,7 @@ _THIS_MACHINE = ["127.0.0.1", "::1"]
 def serve(board: Board, host: str, port: int, *, tell: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `tell` is told the address.  Raises `ConfigProblems`, `CannotListen`."""
     with _listening(board, host, port) as line:
-        server = _server(board)
+        server = _server(_told(board, host))
         tell(_address(board, line))
         server.run(sockets=[line])
 
@@ -36,7 +37,7 @@ def serve(board: Board, host: str, port: int, *, tell: Callable[[str], None]) ->
 def serving(board: Board, host: str, port: int) -> Iterator[str]:
     """Serve in a thread while the `with` lasts; the address.  Raises `ConfigProblems`, `CannotListen`."""
     with _listening(board, host, port) as line:
-        server = _server(board)
+        server = _server(_told(board, host))
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [line]}, name="dashboard", daemon=True
         )
@@ -54,6 +55,13 @@ def refuse_to_bind_wider(board: Board, host: str) -> None:
     unguarded = board.settings.dashboard.unguarded(host)
     if unguarded is not None:
         raise ConfigProblems([f"dashboard: {unguarded}"], to=board.settings.origin)
+
+
+def _told(board: Board, host: str) -> Board:
+    """The board as if this host were one of the config's names: the guard answers to it, too."""
+    settings = board.settings
+    told = settings.dashboard.model_copy(update={"names": [*settings.dashboard.names, host]})
+    return replace(board, settings=settings.model_copy(update={"dashboard": told}))
 
 
 @contextmanager

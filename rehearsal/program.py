@@ -77,7 +77,7 @@ def wire(settings: Settings, around: Wrapping, opened: ExitStack) -> Program:
     opened.callback(ledger.engine.dispose)
     if around.clock is not None:
         ledger = Ledger(ledger.engine, clock=around.clock, monotonic=around.monotonic)
-    catalog = opened.enter_context(closing(wiring.catalog(settings)))
+    catalog: Catalog = opened.enter_context(closing(wiring.catalog(settings)))
     for wrap in around.catalogs:
         catalog = wrap(catalog)
     app, crew = worker_app(settings, ledger=ledger, catalog=catalog)

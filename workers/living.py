@@ -7,11 +7,12 @@ holds it is the leases' affair, and a ledger that is away keeps no worker from i
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
 from transfer.errors import TransferError
-from transfer.ledger import Ledger
+from transfer.ledger import Ledger, endpoints
 from transfer.ledger.glance import crew
 
 EVERY = 60.0
@@ -21,13 +22,17 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def living(ledger: Ledger, *, version: str, hands: int) -> Iterator[None]:
-    """While the `with` lasts this process lives, with so many hands."""
+def living(
+    ledger: Ledger, *, version: str, hands: int, latency: Callable[[], float | None]
+) -> Iterator[None]:
+    """While the `with` lasts this process lives, with so many hands; `latency` is Alyx's, in seconds."""
     over = threading.Event()
 
     def beat() -> None:
         while True:
             _say(lambda: crew.here(ledger, version=version, hands=hands))
+            if (seconds := latency()) is not None:
+                _say(partial(endpoints.learnt, ledger, endpoints.ALYX, latency_ms=round(seconds * 1000)))
             if over.wait(EVERY):
                 return
 
@@ -41,7 +46,7 @@ def living(ledger: Ledger, *, version: str, hands: int) -> Iterator[None]:
         _say(lambda: crew.gone(ledger))
 
 
-def _say(word: Callable[[], None]) -> None:
+def _say(word: Callable[[], object]) -> None:
     try:
         word()
     except TransferError as error:

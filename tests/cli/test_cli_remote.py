@@ -89,10 +89,13 @@ def far(installed: Installed) -> Iterator[Far]:
 
 
 def furnish(near: Installed) -> None:
-    """One session that arrived, one with a held file and one on its way, one that cannot be registered."""
+    """Sessions that arrived, with a held file, on its way, not registrable, and failed and then cancelled."""
     near.place.at(Status.RECORDED, "KS001", [SPIKES, VIDEO])
     near.place.hold(near.place.at(Status.SENT, "KS002", [SPIKES, VIDEO]), DENIED)
     near.place.discovered("KS003", unregistrable={"notes.xyz": "Alyx knows no such format."})
+    failed = near.place.at(Status.SENT, "KS004")
+    near.place.postpone(failed, DENIED, at=near.place.clock.now)
+    near.run("cancel", "KS004/2026-03-04/001")
 
 
 def timeless(words: str) -> str:
@@ -116,6 +119,7 @@ LOOKING = [
     ["why", f"{SESSION}/{SPIKES}"],
     ["why", f"{SESSION}/{SPIKES}", "--json"],
     ["why", "1"],
+    ["why", f"KS004/2026-03-04/001/{SPIKES}", "--json"],
     ["why", "nothing like that"],
     ["why", SPIKES],
     ["held"],

@@ -307,6 +307,21 @@ def test_it_does_not_let_others_in_without_login_and_tls(
         pass
 
 
+def test_the_address_of_the_option_is_answered_beside_that_of_the_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `--host` would print an address at which every request is refused."""
+    real = socket.create_server
+    monkeypatch.setattr(socket, "create_server", lambda _, **more: real(("127.0.0.1", 0), **more))
+    more = 'https = true\nhost = "192.0.2.6"'
+    with house(tmp_path, more=more) as made, serving(made.board, "192.0.2.7", 0) as address:
+        found = {
+            host: httpx2.get(f"{address}/login", headers={"Host": host}).status_code
+            for host in ("192.0.2.6:8420", "192.0.2.7:8420", "192.0.2.8:8420")
+        }
+    assert found == {"192.0.2.6:8420": 200, "192.0.2.7:8420": 200, "192.0.2.8:8420": 421}
+
+
 def test_it_speaks_tls_itself_with_a_certificate(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     both = authority.certificate("127.0.0.1")

@@ -99,6 +99,17 @@ def test_a_name_is_taken_while_its_token_holds(home: House) -> None:
     assert tokens.recognise(ledger, second) is None
 
 
+def test_revoking_a_name_leaves_no_token_of_that_name(home: House) -> None:
+    """Two that were made at the same moment, by two programs, can have one name."""
+    ledger = home.place.ledger
+    secrets = made(ledger, "twin"), made(ledger, "twin-brother")
+    with ledger.writing() as connection:
+        change = tables.tokens.update().where(tables.tokens.c.name == "twin-brother")
+        connection.execute(change.values(name="twin"))
+    tokens.revoke(ledger, "twin")
+    assert [tokens.recognise(ledger, secret) for secret in secrets] == [None, None]
+
+
 @pytest.mark.parametrize("name", ["", "12", "a b", "x" * 101, "a\x00", "a\n", "person:anna", "a/b"])
 def test_a_name_that_could_be_taken_for_something_else_is_refused(home: House, name: str) -> None:
     with pytest.raises(ActionUnfitting):

@@ -62,7 +62,7 @@ wild = st.lists(
 )
 
 storm = settings(
-    max_examples=25,
+    max_examples=16,
     deadline=None,
     derandomize=True,
     database=None,

@@ -60,6 +60,10 @@ class AlyxCatalog:
             url, user=user, password=password, token=token, requests_per_minute=requests_per_minute
         )
 
+    def latency(self) -> float | None:
+        """Seconds that an answer of Alyx takes; None before the first."""
+        return self._http.latency()
+
     def __repr__(self) -> str:
         return f"AlyxCatalog({self._http!r})"
 

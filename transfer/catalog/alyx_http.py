@@ -16,6 +16,7 @@ a lost answer.  So `post_once` always opens a connection of its own.
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,7 @@ from transfer.errors import (
 from transfer.secrecy import remember
 
 _CONNECTIONS = 4  # more only add latency (measured against Alyx 3.6.1)
+_KEPT = 50  # answers whose time is remembered
 _TIMEOUT = httpx2.Timeout(10.0, read=30.0, write=30.0, pool=120.0)
 _POST_TIMEOUT = httpx2.Timeout(10.0, read=90.0, write=30.0, pool=120.0)
 _NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
@@ -94,6 +96,7 @@ class AlyxHttp:
         self._patience = patience or Patience()
         self._limiter = Limiter(requests_per_minute, clock=clock, sleep=sleep)
         self._login_lock = threading.Lock()
+        self._took: deque[float] = deque(maxlen=_KEPT)
         headers = {"Accept": "application/json", "User-Agent": "alyx-transfer"}
         kept = httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
         fresh = httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=0)
@@ -110,6 +113,11 @@ class AlyxHttp:
 
     def __repr__(self) -> str:
         return f"AlyxHttp({self.url!r}, user={self.user!r})"
+
+    def latency(self) -> float | None:
+        """Seconds that an answer takes: the median of the last ones, None before the first."""
+        took = sorted(self._took)
+        return took[len(took) // 2] if took else None
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """The answer's JSON.  `path` begins with a slash and does not end with one."""
@@ -193,8 +201,11 @@ class AlyxHttp:
         headers = {"Authorization": header.reveal()}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        begun = time.perf_counter()
         try:
-            return client.request(method, self.url + path, content=body, headers=headers)
+            answer = client.request(method, self.url + path, content=body, headers=headers)
+            self._took.append(time.perf_counter() - begun)
+            return answer
         except _NOTHING_SENT as error:
             what = f"no connection ({_name(error)})"
             raise CatalogUnreachable(what, to=self.url) from _bare(error)

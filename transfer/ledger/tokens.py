@@ -80,20 +80,24 @@ def listed(ledger: Ledger) -> Sequence[Token]:
 
 
 def revoke(ledger: Ledger, token: int | str) -> Token:
-    """Let a token hold no more, named by its number or, the newest one, by its name.  Raises `NothingFound`."""
+    """Let a token hold no more, named by its number or, with all of the same name, by its name; may be done twice.
+
+    Raises `NothingFound`.
+    """
     named = tokens.c.id == token if isinstance(token, int) else tokens.c.name == token
-    query = select(tokens).where(named).order_by(tokens.c.revoked_at.is_not(None), tokens.c.id.desc())
+    change = update(tokens).where(named, tokens.c.revoked_at.is_(None))
     with ledger.unguarded() as tx:
-        found = tx.connection.execute(query.limit(1)).first()
-        if found is None:
-            do = "List them: alyx-transfer token list."
-            raise NothingFound("there is no such token", to=token, do=do)
-        if found.revoked_at is not None:
-            return _token(found)
-        change = update(tokens).where(tokens.c.id == found.id, tokens.c.revoked_at.is_(None))
-        row = tx.connection.execute(change.values(revoked_at=tx.now).returning(tokens)).one()
-        tx.log(_SUBJECT, [(found.name, "token_revoked", found.role, None, None)])
-    return _token(row)
+        ended = tx.connection.execute(change.values(revoked_at=tx.now).returning(tokens)).all()
+        if ended:
+            newest = max(ended, key=lambda row: row.id)
+            tx.log(_SUBJECT, [(newest.name, "token_revoked", newest.role, None, None)])
+            return _token(newest)
+        query = select(tokens).where(named).order_by(tokens.c.id.desc()).limit(1)
+        before = tx.connection.execute(query).first()
+    if before is None:
+        do = "List them: alyx-transfer token list."
+        raise NothingFound("there is no such token", to=token, do=do)
+    return _token(before)
 
 
 def recognise(ledger: Ledger, secret: str) -> Token | None:
