@@ -1,7 +1,9 @@
 """What changes by itself: one stream of events, whose data are the fragments of the pages.
 
-    night    the line that tells a good night from a bad one
-    moving   the transfers that move at this moment
+    headline   good night or bad night in one sentence, for those who hear the page
+    night      the same where it is seen, with what arrived
+    matters    what needs a person, with buttons for those who may act
+    moving     the transfers that move at this moment
 
 PROMISES: however many pages are open, the ledger is asked at most once in `EVERY` seconds; only what changed is sent;
 a stream ends when the dashboard stops, when the page goes, and soon after who looks may look no more.  While the ledger
@@ -11,17 +13,19 @@ is away the last fragments stay, under a line that says so.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from markupsafe import escape
 
-from dashboard.access import Seeing, still_in
+from dashboard.access import Role, Seeing, still_in
 from dashboard.board import Board, TheBoard
-from dashboard.pages.overview import troubles
+from dashboard.pages.overview import headline, troubles
 from dashboard.pages.rendering import fragment
 from transfer.errors import TransferError
-from transfer.ledger.glance.overview import overview
+from transfer.ledger.glance.overview import Overview, overview
 
 router = APIRouter()
 
@@ -32,6 +36,17 @@ _STILL_IN = 30.0  # seconds between two looks whether who began the stream may s
 _KEY = "watch"
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A fragment, and what it shows: an age in it grows in the browser and makes it no new one."""
+
+    html: str
+    shows: object
+
+
+Parts = Mapping[str, Part]
+
+
 class Watch:
     """What all streams of one application share."""
 
@@ -39,24 +54,49 @@ class Watch:
         self._board = board
         self._one_at_a_time = asyncio.Lock()
         self._looked_at = float("-inf")
-        self._seen: Mapping[str, str] = {}
+        self._seen: Mapping[bool, Parts] = {acts: {} for acts in (False, True)}
 
-    async def now(self) -> Mapping[str, str]:
-        """The fragments by their names, at most `EVERY` seconds old."""
+    async def now(self, *, acts: bool) -> Parts:
+        """The fragments for those who may act or may only look, at most `EVERY` seconds old."""
         async with self._one_at_a_time:
             if time.monotonic() - self._looked_at >= EVERY:
-                self._seen = await run_in_threadpool(self._look)
-                self._looked_at = time.monotonic()
-            return self._seen
+                try:
+                    self._seen = await run_in_threadpool(self._look)
+                finally:  # a page that goes meanwhile does not make the next one ask anew
+                    self._looked_at = time.monotonic()
+            return self._seen[acts]
 
-    def _look(self) -> Mapping[str, str]:
+    def _look(self) -> Mapping[bool, Parts]:
         try:
             found = overview(self._board.ledger)
         except TransferError as error:
-            said = {"sentence": error.sentence}
-            return {**self._seen, "night": fragment("part_away.html", said)}
-        values = {"found": found, "troubles": troubles(found.check), "now": found.now}
-        return {name: fragment(f"part_{name}.html", values) for name in ("night", "moving")}
+            away = _away(error)
+            return {acts: {**parts, **away} for acts, parts in self._seen.items()}
+        return {acts: _parts(found, acts=acts) for acts in self._seen}
+
+
+def _parts(found: Overview, *, acts: bool) -> Parts:
+    said = headline(found)
+    values = {
+        "found": found,
+        "headline": said,
+        "troubles": troubles(found.check),
+        "acts": acts,
+        "now": found.now,
+    }
+    night = fragment("part_night.html", values)
+    return {
+        "headline": Part(str(escape(said)), said),
+        "night": Part(night, night),
+        "matters": Part(fragment("part_matters.html", values), (found.matters, found.more_matters)),
+        "moving": Part(fragment("part_moving.html", values), found.moving),
+    }
+
+
+def _away(error: TransferError) -> Parts:
+    said = "What is shown is not new: the ledger cannot be asked."
+    html = fragment("part_away.html", {"headline": said, "sentence": error.sentence})
+    return {"headline": Part(said, said), "night": Part(html, html)}
 
 
 def watch_of(request: Request, board: Board) -> Watch:
@@ -69,20 +109,30 @@ def watch_of(request: Request, board: Board) -> Watch:
     return watch
 
 
+async def _still_in(request: Request) -> bool | None:
+    """Whether who looks still may; None while the ledger, which knows it, is away."""
+    try:
+        return await run_in_threadpool(still_in, request)
+    except TransferError:
+        return None
+
+
 @router.get("/live/overview", response_class=EventSourceResponse)
 async def live(request: Request, board: TheBoard, person: Seeing) -> AsyncIterator[ServerSentEvent]:
     """Fragments as they change, until the page goes."""
-    del person  # looked at again below, as long as this lasts
     watch = watch_of(request, board)
-    sent: dict[str, str] = {}
+    acts = person.role >= Role.OPERATOR
+    sent: dict[str, object] = {}
     asked_at = time.monotonic()
     while True:
         if time.monotonic() - asked_at >= _STILL_IN:
-            if not await run_in_threadpool(still_in, request):
+            still = await _still_in(request)
+            if still is False:
                 return
-            asked_at = time.monotonic()
-        for name, html in (await watch.now()).items():
-            if sent.get(name) != html:
-                sent[name] = html
-                yield ServerSentEvent(raw_data=html, event=name)
+            if still:
+                asked_at = time.monotonic()
+        for name, part in (await watch.now(acts=acts)).items():
+            if name not in sent or sent[name] != part.shows:
+                sent[name] = part.shows
+                yield ServerSentEvent(raw_data=part.html, event=name)
         await asyncio.sleep(EVERY)

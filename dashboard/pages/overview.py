@@ -7,7 +7,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from dashboard.access import Seeing
+from dashboard.access import Role, Seeing
 from dashboard.board import TheBoard
 from dashboard.pages.rendering import page
 from transfer.ledger.glance.overview import Hour, Overview, Route, overview
@@ -38,6 +38,14 @@ def _troubles(check: Check) -> Iterator[str]:
         yield "the disk with the ledger is full"
     if check.rows_without_owner:
         yield _count(check.rows_without_owner, "row has no owner", "rows have no owner")
+
+
+def headline(found: Overview) -> str:
+    """Good night or bad night, in one sentence."""
+    wrong = troubles(found.check)
+    if wrong:
+        return f"Somebody must look: {'; '.join(wrong)}."
+    return "All is quiet." if found.empty else "A good night: nothing needs a person."
 
 
 def _count(number: int, one: str, many: str) -> str:
@@ -83,7 +91,9 @@ def show(request: Request, board: TheBoard, person: Seeing) -> HTMLResponse:
         "overview.html",
         person,
         found=found,
+        headline=headline(found),
         troubles=troubles(found.check),
+        acts=person.role >= Role.OPERATOR,
         points=points(hours, found.now),
         days=days(hours),
         labs=sorted(board.settings.labs),

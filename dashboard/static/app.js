@@ -177,6 +177,39 @@
     dialog.addEventListener("close", () => { if (asked && asked.opener.isConnected) asked.opener.focus(); });
   }
 
+  // ---- live parts
+
+  const PATIENCE = 5000; // milliseconds: a stream that is begun anew at once was never lost
+
+  function staying() {
+    const line = document.getElementById("stale");
+    let lost = 0;
+    document.body.addEventListener("htmx:sseError", () => {
+      lost = lost || setTimeout(() => { line.hidden = false; }, PATIENCE);
+    });
+    document.body.addEventListener("htmx:sseOpen", () => {
+      clearTimeout(lost);
+      lost = 0;
+      line.hidden = true;
+    });
+  }
+
+  // A list that changes under somebody's keyboard leaves the focus on the same action, if it still stands there.
+  function keepingFocus() {
+    let held = null;
+    document.body.addEventListener("htmx:sseBeforeMessage", (event) => {
+      const focused = event.target.contains(document.activeElement) && document.activeElement.closest("[data-action]");
+      held = focused ? { ...focused.dataset } : null;
+    });
+    document.body.addEventListener("htmx:sseMessage", (event) => {
+      if (!held) return;
+      const same = (one) => one.dataset.action === held.action && one.dataset.target === held.target;
+      const found = [...event.target.querySelectorAll("[data-action]")].find(same);
+      held = null;
+      if (found) found.focus({ preventScroll: true });
+    });
+  }
+
   function ready(root) { times(root); }
 
   // ---- all of it
@@ -187,6 +220,8 @@
   ready(document);
   theme();
   acting();
+  staying();
+  keepingFocus();
   setInterval(() => {
     for (const one of document.querySelectorAll("time[data-age]")) one.textContent = ago((Date.now() - new Date(one.dateTime)) / 1000);
   }, 10000);

@@ -165,18 +165,21 @@ def _ended_but_moving() -> Select[Any]:
 
 _NOT_A_STATUS = select(items.c.id).where(items.c.status.not_in(list(Status)), items.c.open == OPEN)
 
-ITEMS = (
+STRAYS = (
     Oddity(
         "item-of-no-status", "item", "stands at a fact that does not exist", "discovered again",
         _NOT_A_STATUS, back_to(Status.DISCOVERED),
     ),
     Oddity(
-        "item-ended-and-open", "item", "has ended and is still open", "closed",
-        _items(items.c.status.in_(ENDS)), _close,
-    ),
-    Oddity(
         "item-moving-and-closed", "item", "is on its way and closed: nobody would look at it again",
         "opened again, to be discovered", _ended_but_moving(), back_to(Status.DISCOVERED),
+    ),
+)  # fmt: skip
+
+ON_THE_WAY = (
+    Oddity(
+        "item-ended-and-open", "item", "has ended and is still open", "closed",
+        _items(items.c.status.in_(ENDS)), _close,
     ),
     Oddity(
         "item-without-ids", "item", "counts as registered and has no dataset or record in Alyx",
@@ -226,3 +229,9 @@ ITEMS = (
         _hold_cancelled,
     ),
 )  # fmt: skip
+
+
+ANY_ON_THE_WAY = _items(
+    or_(*(kind.which.whereclause for kind in ON_THE_WAY if kind.which.whereclause is not None))
+)
+"""All open items that are odd in one way or another: what is open is read once and not once for each way."""

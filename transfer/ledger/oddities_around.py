@@ -8,9 +8,10 @@ from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, insert,
 from transfer.ledger.guarded import Guarded
 from transfer.ledger.leases import free
 from transfer.ledger.oddities import (
-    ITEMS,
     MUCH_TOO_FAR,
     NOW,
+    ON_THE_WAY,
+    STRAYS,
     TOO_FAR,
     TOO_LONG,
     Mend,
@@ -218,4 +219,4 @@ OTHERS = (
     ),
 )  # fmt: skip
 
-ALL = (*ITEMS, *BATCHES, *OTHERS)
+ALL = (*STRAYS, *ON_THE_WAY, *BATCHES, *OTHERS)

@@ -20,8 +20,8 @@ from sqlalchemy import Connection, func, select, update
 from transfer.errors import Unexpected
 from transfer.ledger.guarded import Guarded, chunks
 from transfer.ledger.ledger import Ledger
-from transfer.ledger.oddities import Oddity, moments
-from transfer.ledger.oddities_around import ALL
+from transfer.ledger.oddities import ANY_ON_THE_WAY, STRAYS, Oddity, moments
+from transfer.ledger.oddities_around import ALL, BATCHES, OTHERS
 from transfer.ledger.tables import events, items
 from transfer.status import Status
 
@@ -54,9 +54,10 @@ def find(ledger: Ledger) -> list[Odd]:
 
 def rows_without_owner(connection: Connection, now: datetime) -> int:
     """How many such rows there are; one that is odd in two ways counts once."""
-    found = {
-        (kind.subject, one) for kind in ALL for one in connection.scalars(kind.which, moments(now)).all()
-    }
+    asked = moments(now)
+    found = {("item", one) for one in connection.scalars(ANY_ON_THE_WAY, asked).all()}
+    for kind in (*STRAYS, *BATCHES, *OTHERS):
+        found.update((str(kind.subject), one) for one in connection.scalars(kind.which, asked).all())
     return len(found)
 
 
