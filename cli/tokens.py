@@ -44,7 +44,7 @@ def new(
         lasting = timedelta(days=days) if days is not None else None
         made, secret = tokens.make(desk.ledger, name, role.value, lasting=lasting)
     until = f" until {made.until:%Y-%m-%d %H:%M} UTC" if made.until else " until it is revoked"
-    output.complain(f"The token of {made.name} may do what a role {made.role} may,{until}. Keep it now:")
+    output.complain(f"Token {made.name} may do what the role {made.role} may,{until}. Keep it now:")
     output.say(secret)
 
 

@@ -74,6 +74,8 @@ def _listening(board: Board, host: str, port: int) -> Iterator[socket.socket]:
         )
     except OSError as error:
         raise CannotListen(_because(error), to=place) from error
+    # asyncio does so only for sockets that name their protocol; without it every answer on a kept line is 40 ms late.
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with line:
         yield line
 

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from dashboard.access import Role, Seeing
 from dashboard.board import TheBoard
-from dashboard.pages.rendering import page
+from dashboard.pages.rendering import count, page
 from transfer.ledger.glance.overview import Hour, Overview, Route, overview
 from transfer.ledger.health import Check
 
@@ -49,7 +49,7 @@ def headline(found: Overview) -> str:
 
 
 def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+    return f"{count(number)} {one if number == 1 else many}"
 
 
 def curve(routes: Iterable[Route]) -> tuple[Hour, ...]:

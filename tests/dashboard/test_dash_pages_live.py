@@ -15,9 +15,10 @@ from dashboard.serving import serving
 from tests.dashboard.entering import House, house
 from transfer.errors import LedgerUnavailable, StoreDenied
 from transfer.ledger import tokens
+from transfer.ledger.glance.overview import overview
 from transfer.status import Status
 
-GOOD = "A good night: nothing needs a person."
+QUIET = "All is quiet."
 NEVER, ALWAYS = float("inf"), 0.0
 SOON = 0.02  # seconds between two looks, where a test waits for one
 TOLD = {"headline", "night", "matters", "moving"}
@@ -32,11 +33,11 @@ def home(tmp_path: Path) -> Iterator[House]:
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time the ledger is asked."""
-    real, counted = live.overview, list[int]()
+    counted: list[int] = []
 
     def asked(ledger: Any) -> Any:
         counted.append(1)
-        return real(ledger)
+        return overview(ledger)
 
     monkeypatch.setattr(live, "overview", asked)
     return counted
@@ -155,10 +156,12 @@ class Listener:
 
     def __init__(self, answer: httpx2.Response) -> None:
         self._lines = answer.iter_lines()
+        self.events = iter(self)
 
-    def next(self) -> tuple[str, str]:
-        """The next event's name and data."""
-        name, data = "", list[str]()
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Names and data of events, until the stream ends."""
+        name = ""
+        data: list[str] = []
         for line in self._lines:
             field, _, value = line.partition(": ")
             if field == "event":
@@ -166,24 +169,24 @@ class Listener:
             elif field == "data":
                 data.append(value)
             elif not line and name:
-                return name, "\n".join(data)
-        raise StopIteration
+                yield name, "\n".join(data)
+                name, data = "", []
 
     def until(self, name: str, words: str) -> set[str]:
         """The names of what came before an event that says this."""
-        before = set()
-        while True:
-            told, data = self.next()
+        before: set[str] = set()
+        for told, data in self.events:
             if told == name and words in data:
                 return before
             before.add(told)
+        raise AssertionError(f"the stream ended without {words}")
 
 
 def test_only_what_changed_is_sent(home: House, served: str) -> None:
     cookie = {"Cookie": home.person("otto").headers["Cookie"]}
     with httpx2.stream("GET", f"{served}/live/overview", headers=cookie, timeout=20) as answer:
         listener = Listener(answer)
-        assert {listener.next()[0] for _ in TOLD} == TOLD
+        assert {next(listener.events)[0] for _ in TOLD} == TOLD
         hold(home, "SW_013")
         before = listener.until("matters", "SW_013")
     assert "moving" not in before
@@ -197,12 +200,12 @@ def test_a_stream_outlasts_a_ledger_that_is_away(
     cookie = {"Cookie": home.person("vera").headers["Cookie"]}
     with httpx2.stream("GET", f"{served}/live/overview", headers=cookie, timeout=20) as answer:
         listener = Listener(answer)
-        listener.until("headline", GOOD)
+        listener.until("headline", QUIET)
         with monkeypatch.context() as patch:
             patch.setattr(live, "overview", away)
             patch.setattr(live, "still_in", away)
             listener.until("headline", "the ledger cannot be asked")
-        listener.until("headline", GOOD)
+        listener.until("headline", QUIET)
 
 
 def test_a_stream_ends_when_its_token_is_revoked(
@@ -215,9 +218,8 @@ def test_a_stream_ends_when_its_token_is_revoked(
         listener = Listener(answer)
         listener.until("moving", "Nothing moves")
         tokens.revoke(home.place.ledger, "wall")
-        with pytest.raises(StopIteration):
-            while True:
-                listener.next()
+        for _ in listener.events:
+            pass
 
 
 def test_nobody_listens_without_a_login(served: str) -> None:
