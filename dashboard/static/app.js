@@ -21,8 +21,15 @@
   function times(root) {
     for (const one of root.querySelectorAll("time[datetime]")) {
       const moment = new Date(one.dateTime);
-      one.textContent = one.hasAttribute("data-age") ? ago((Date.now() - moment) / 1000) : local.format(moment);
+      one.textContent = one.matches(MOVING) ? moving(one) : local.format(moment);
     }
+  }
+
+  const MOVING = "time[data-age], time[data-ahead]";
+
+  function moving(one) {
+    const seconds = (Date.now() - new Date(one.dateTime)) / 1000;
+    return one.hasAttribute("data-ahead") && seconds >= 0 ? "any moment" : ago(seconds);
   }
 
   // ---- the theme
@@ -37,6 +44,7 @@
     const name = () => { button.textContent = isDark() ? "Light" : "Dark"; };
     button.hidden = false;
     name();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
     button.addEventListener("click", () => {
       const wish = isDark() ? "light" : "dark";
       document.documentElement.dataset.theme = wish;
@@ -130,7 +138,7 @@
       const told = await answer.json();
       if (!answer.ok) return refuse(told.detail || `It was refused (${answer.status}).`);
       dialog.close();
-      await renew();
+      await renew().catch(() => {}); // it is done, whether or not the page can be loaded again
       say(changed(told));
     } catch {
       refuse("The dashboard cannot be reached. Whether it was done is not known; it may be repeated.");
@@ -150,10 +158,11 @@
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
     const main = document.getElementById("main");
+    if (!fresh) return; // the login is over, and this is its page
     fresh.querySelectorAll("script").forEach((one) => one.remove());
-    main.replaceChildren(...fresh.childNodes);
+    // By htmx, which ends the streams of what it takes away: a browser opens six at most, and then loads nothing more.
+    htmx.swap(main, fresh.innerHTML, { swapStyle: "innerHTML" });
     ready(main);
-    htmx.process(main);
     document.dispatchEvent(new Event("parts-changed"));
     main.focus({ preventScroll: true });
   }
@@ -223,6 +232,6 @@
   staying();
   keepingFocus();
   setInterval(() => {
-    for (const one of document.querySelectorAll("time[data-age]")) one.textContent = ago((Date.now() - new Date(one.dateTime)) / 1000);
+    for (const one of document.querySelectorAll(MOVING)) one.textContent = moving(one);
   }, 10000);
 })();

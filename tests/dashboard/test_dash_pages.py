@@ -268,13 +268,14 @@ def test_a_ledger_that_is_away_is_told_and_nothing_else(
     anna = empty.person("anna")
 
     def away(*_: Any, **__: Any) -> None:
-        raise LedgerUnavailable("the database does not answer", to="sqlite")
+        raise LedgerUnavailable("the database of McAllister does not answer", to="sqlite")
 
     monkeypatch.setattr("dashboard.pages.overview.overview", away)
     answer = anna.get("/", headers={"Accept": "text/html"})
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
     assert "Traceback" not in answer.text
+    assert "The database of McAllister does not answer: sqlite." in answer.text
     sound(Look(answer.text), "/")
 
 
