@@ -34,7 +34,7 @@ longest_wait_seconds = 10
 
 [schedule]
 sweep_seconds = 1
-scan_seconds = 1
+scan = "every second"
 
 [logs]
 level = $level

@@ -1,6 +1,6 @@
 """`alyx-transfer scan`: look for sessions that need a visit, now instead of at the next round."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,19 +33,21 @@ def scan(
         told, stopped, due = _scan(desk, [lab] if lab is not None else labs)
         rung = _ring(desk.settings, due)
     if as_json:
-        output.document({"labs": told, "due": len(due), "rung": rung})
+        output.document({"labs": told, "due": sum(map(len, due.values())), "rung": rung})
     else:
         for name, outcome in told.items():
             output.say(output.visible(f"{name}: {outcome}"))
-        if due and not rung:
+        if any(due.values()) and not rung:
             output.say("No worker could be rung; one that runs finds them by itself within a minute.")
     for error in stopped:
         output.complain(output.visible(failures.sentence(error)))
     raise typer.Exit(failures.common_code(stopped))
 
 
-def _scan(desk: Desk, names: Sequence[str]) -> tuple[dict[str, str], list[TransferError], list[int]]:
-    """What each lab's scan said, those that failed, and all sessions that are due now."""
+def _scan(
+    desk: Desk, names: Sequence[str]
+) -> tuple[dict[str, str], list[TransferError], dict[str, list[int]]]:
+    """What each lab's scan said, those that failed, and each lab's sessions that are due now."""
     from config import wiring
 
     told: dict[str, str] = {}
@@ -60,13 +62,16 @@ def _scan(desk: Desk, names: Sequence[str]) -> tuple[dict[str, str], list[Transf
                 stopped.append(error)
             else:
                 told[name] = outcome or "another process is scanning it now"
-        return told, stopped, runner.due_sessions()
+        return told, stopped, {lab.name: runner.due_sessions(lab) for lab in runner.labs}
 
 
-def _ring(settings: "Settings", due: Sequence[int]) -> bool:
+def _ring(settings: "Settings", due: Mapping[str, Sequence[int]]) -> bool:
     """Ring for each; False when nobody can hear it: over memory:// a ring does not leave this process."""
     from config import doorbell
-    from workers.tasks import VISIT
+    from config.queues import of_lab
+    from config.rounds import VISIT
 
     url = settings.broker.url
-    return not url.startswith("memory://") and all(doorbell.ring(url, VISIT, session) for session in due)
+    return not url.startswith("memory://") and all(
+        doorbell.ring(url, VISIT, session, queue=of_lab(lab)) for lab, some in due.items() for session in some
+    )

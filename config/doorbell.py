@@ -9,33 +9,38 @@ inside this process.
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from config.queues import CENTRAL
 from config.sections import without_password
 from transfer.errors import BrokerUnreachable
 
 if TYPE_CHECKING:
     from celery import Celery
 
-QUEUE = "alyx-transfer"
-"""Where rings wait; the workers listen to the same one."""
-
 _PATIENCE = 2  # seconds; whoever rings is a person at a prompt or a worker with better things to do
 
 
-def ring(broker_url: str, task_name: str, *arguments: str | int, queue: str = QUEUE) -> bool:
+def ring(broker_url: str, task_name: str, *arguments: str | int, queue: str = CENTRAL) -> bool:
     """Ask the workers to run `task_name(*arguments)`; False when the broker could not be reached."""
+    from amqp.exceptions import AMQPError
     from kombu.exceptions import OperationalError
 
     try:
         _producer(broker_url).send_task(
             task_name, args=arguments, queue=queue, retry=False, ignore_result=True
         )
-    except (OperationalError, OSError, KeyError, ImportError):
+    except (
+        OperationalError,
+        AMQPError,
+        OSError,
+        KeyError,
+        ImportError,
+    ):  # AMQPError: RabbitMQ refused the login
         return False
     return True
 
 
-def unheard(broker_url: str) -> int:
-    """How many rings wait in the queue; 0 when the broker does not tell."""
+def unheard(broker_url: str, queue: str = CENTRAL) -> int:
+    """How many rings wait in a queue; 0 when the broker does not tell."""
     from kombu import Queue
     from kombu.exceptions import OperationalError
 
@@ -43,7 +48,7 @@ def unheard(broker_url: str) -> int:
     with _producer(broker_url).pool.acquire(block=True) as line:
         try:
             _connect(line)
-            told: Any = Queue(QUEUE, channel=line.default_channel).queue_declare(passive=True)
+            told: Any = Queue(queue, channel=line.default_channel).queue_declare(passive=True)
             return int(told.message_count)
         except (OperationalError, OSError, *line.connection_errors, *line.channel_errors):
             return 0
@@ -51,6 +56,7 @@ def unheard(broker_url: str) -> int:
 
 def reach(broker_url: str) -> None:
     """Connect to the broker once.  Raises `BrokerUnreachable`."""
+    from amqp.exceptions import AMQPError
     from kombu import Connection
     from kombu.exceptions import OperationalError
 
@@ -59,7 +65,7 @@ def reach(broker_url: str) -> None:
             address(broker_url), connect_timeout=_PATIENCE, transport_options=_options(broker_url)
         ) as line:
             _connect(line)
-    except (OperationalError, OSError, KeyError, ImportError) as error:
+    except (OperationalError, AMQPError, OSError, KeyError, ImportError) as error:
         where = without_password(broker_url)
         raise BrokerUnreachable(f"no answer from the broker ({type(error).__name__})", to=where) from error
 

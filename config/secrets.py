@@ -53,10 +53,30 @@ def check_private(path: Path) -> None:
 
 
 def check_mode(path: Path) -> None:
-    """Refuse a file with secrets that others can read (POSIX only).  Raises `Wrong`."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if os.name == "posix" and mode & 0o077:
+    """Refuse a file with secrets that others can read (POSIX only).  Raises `Wrong`.
+
+    A file of root's may be lent to our group: so systemd lends a service its credentials, for the account by an ACL
+    that shows as the group's right.
+    """
+    if os.name != "posix":
+        return
+    facts = path.stat()
+    mode = stat.S_IMODE(facts.st_mode)
+    lent = stat.S_IRGRP if facts.st_uid == 0 != os.geteuid() else 0
+    if mode & 0o077 & ~lent:
         raise Wrong(f"{path} can be read by others (mode {mode:04o})", f"Run: chmod 600 {path}")
+
+
+def first_line(path: Path) -> str:
+    """The password in a file: its first line, remembered from here on.  Raises `Wrong`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Wrong(f"{path} cannot be read as text", "Write the password into its first line.") from error
+    if not lines or not lines[0]:
+        raise Wrong(f"{path} has no first line", "Write the password into its first line.")
+    remember(lines[0])
+    return lines[0]
 
 
 def read_password(path: Path, *, user: str) -> Credential:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from pydantic import (
 from config import places
 from config.guest import Guest, known_zone
 from config.problems import Wrong
+from config.schedule import LabSchedule, Schedule
 from config.secrets import check_private
 from transfer.notices import read_hours, read_time
 from transfer.planning import Limits
@@ -134,7 +135,30 @@ class Alyx(Section):
         return self
 
 
-class Ledger(Section):
+class Addressed(Section):
+    """A server's address.  `settings` puts the password of `password_file` into it before anybody reads it."""
+
+    url: str
+    password_file: Private | None = None
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password_file is None:
+            return self
+        parts = urlsplit(self.url)
+        if not parts.hostname:
+            raise Wrong("password_file is set, and url names no server", "Remove it, or name the server.")
+        if parts.password is not None:
+            raise Wrong("url has a password, and password_file is set", "Keep one of them.")
+        return self
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password, for people."""
+        return without_password(self.url)
+
+
+class Ledger(Addressed):
     """The database that is the queue and the record."""
 
     url: Annotated[str, AfterValidator(_database), Field(repr=False)] = Field(
@@ -142,21 +166,11 @@ class Ledger(Section):
     )
     min_free: Annotated[ByteSize, Field(ge=0)] = ByteSize(200 * 1000**2)
 
-    @property
-    def shown(self) -> str:
-        """The URL without its password, for people."""
-        return without_password(self.url)
 
-
-class Broker(Section):
+class Broker(Addressed):
     """Who carries the doorbell's ring to the workers."""
 
     url: Annotated[str, AfterValidator(_broker), Field(repr=False)] = "memory://"
-
-    @property
-    def shown(self) -> str:
-        """The URL without its password, for people."""
-        return without_password(self.url)
 
 
 class Web(Section):
@@ -213,19 +227,6 @@ class Journey(Section):
             timedelta(seconds=self.longest_wait_seconds),
         )
         return Patience(tries=self.tries, first_wait=first, longest_wait=longest)
-
-
-class Schedule(Section):
-    """How often the regular rounds are walked."""
-
-    sweep_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
-    scan_seconds: Annotated[int, Field(ge=1)] = 300
-    reconcile_minutes: Annotated[int, Field(ge=1)] = 60
-    mirror_seconds: Annotated[int, Field(ge=1)] = 300
-    tidy_hours: Annotated[int, Field(ge=1)] = 24
-    tidy_age_hours: Annotated[int, Field(ge=1)] = 24
-    proof_minutes: Annotated[int, Field(ge=1)] = 1440
-    proof_files: Annotated[int, Field(ge=0, le=100_000)] = 20
 
 
 class Logs(Section):
@@ -313,6 +314,7 @@ class Lab(Section):
     flag: Annotated[str, AfterValidator(_one_name)] = "raw_session.flag"
     quiet_minutes: Annotated[float, Field(ge=0)] = 10
     guest: Guest = Field(default_factory=Guest)
+    schedule: LabSchedule = Field(default_factory=LabSchedule)
 
 
 class Store(Section):
@@ -356,3 +358,10 @@ def without_password(url: str) -> str:
         return url
     place = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{place}"))
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with this password; its user stays, and there may be none."""
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}"))

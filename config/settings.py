@@ -23,8 +23,10 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from config import places
 from config.agreement import disagreements
 from config.problems import Problem, Wrong, did_you_mean, explained
-from config.secrets import check_mode, remember_secrets
+from config.schedule import Schedule
+from config.secrets import check_mode, first_line, remember_secrets
 from config.sections import (
+    Addressed,
     Alyx,
     Broker,
     Dashboard,
@@ -33,11 +35,10 @@ from config.sections import (
     Ledger,
     Logs,
     Notices,
-    Schedule,
-    Section,
     Settings,
     Store,
     Web,
+    with_password,
 )
 from transfer.errors import ConfigProblems
 from transfer.transports.registry import KINDS, options_model
@@ -46,7 +47,7 @@ __all__ = ["PREFIX", "Settings", "load"]
 
 PREFIX = "ALYX_TRANSFER_"
 _FILE = PREFIX + "CONFIG"
-_SECTIONS: dict[str, type[Section]] = {
+_SECTIONS: dict[str, type[BaseModel]] = {
     "alyx": Alyx,
     "ledger": Ledger,
     "broker": Broker,
@@ -155,12 +156,24 @@ class _Reading:
             for place, what, do in disagreements(known_labs, known_stores, named=set(stores))
         ]
         self._check_secrets(file, {**sections, **{n: s.options for n, s in known_stores.items()}})
+        sections = {name: self._addressed(name, section) for name, section in sections.items()}
         if self.problems:
             return None
         found: dict[str, Any] = {**sections, "labs": known_labs, "stores": known_stores}
         made = Settings.model_construct(origin=file, **found)
         remember_secrets(made)
         return made
+
+    def _addressed(self, name: str, section: BaseModel | None) -> BaseModel | None:
+        """The section with the password of its file inside its address; any other as it is."""
+        if not isinstance(section, Addressed) or section.password_file is None:
+            return section
+        try:
+            url = with_password(section.url, first_line(section.password_file))
+        except Wrong as wrong:
+            self.wrong(f"{name}.password_file", wrong.what, wrong.do)
+            return None
+        return section.model_copy(update={"url": url})
 
     def _table(self, place: Place) -> Tree:
         here: Any = self.tree

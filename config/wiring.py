@@ -15,6 +15,7 @@ from config.sections import Alyx, Settings, Web
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from config.queues import Duty
     from transfer.catalog.alyx import AlyxCatalog
     from transfer.catalog.base import Catalog
     from transfer.guest import Guest
@@ -182,9 +183,10 @@ def lab(settings: Settings, name: str) -> "Lab":
     )
 
 
-def labs(settings: Settings) -> "list[Lab]":
-    """Every lab of the config."""
-    return [lab(settings, name) for name in settings.labs]
+def labs(settings: Settings, duty: "Duty | None" = None) -> "list[Lab]":
+    """The labs of the config that a process with this duty must know: the central one knows all."""
+    wanted = settings.labs if duty is None or duty.central else duty.labs
+    return [lab(settings, name) for name in wanted]
 
 
 def guest(settings: Settings, ledger: "Ledger") -> "Guest":
@@ -215,18 +217,26 @@ def runner(
     *,
     ledger: "Ledger",
     catalog: "Catalog",
+    duty: "Duty | None" = None,
     on_moved: Callable[[int], None] | None = None,
 ) -> "Runner":
-    """The loop that advances sessions and batches.  `on_moved` sees the bytes as they move."""
+    """The loop that advances sessions and batches.  `on_moved` sees the bytes as they move.
+
+    `duty` is what this process takes; None is everything.
+    """
     from transfer.catalog.types import KnownTypes
     from transfer.keeping import Keeper
     from transfer.runner import Runner
+    from transfer.transports.registry import is_delegated
 
     return Runner(
         keeper=Keeper(partial(transport, settings)),
         ledger=ledger,
         catalog=catalog,
-        labs=labs(settings),
+        labs=labs(settings, duty),
+        disks=None if duty is None else duty.labs,
+        follows=duty is None or duty.central,
+        movers=[name for name, store in settings.stores.items() if is_delegated(store.transport)],
         transports={name: store.transport for name, store in settings.stores.items()},
         open_transport=partial(transport, settings),
         open_reader=partial(web, settings, catalog),

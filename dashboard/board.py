@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from config.rounds import sweeps
 from config.sections import Settings
 from transfer.ledger import Ledger
 from transfer.ledger.endpoints import ALYX
@@ -21,6 +22,11 @@ class Board:
     ledger: Ledger
     ring: Callable[..., bool]
     version: str
+
+    def ring_for_a_look(self) -> bool:
+        """Have every worker look what is due; False when the broker does not answer."""
+        rung = [self.ring(one.task, *one.arguments, queue=one.queue) for one in sweeps(self.settings)]
+        return all(rung)
 
     @property
     def roots(self) -> Mapping[str, Path]:

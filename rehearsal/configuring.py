@@ -28,7 +28,7 @@ first_wait_seconds = 1
 longest_wait_seconds = 2
 [schedule]
 sweep_seconds = 1
-scan_seconds = 1
+scan = "every second"
 proof_files = 1000
 [labs.$lab]
 repository = $repository

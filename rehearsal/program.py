@@ -16,6 +16,7 @@ from celery.platforms import EX_OK
 from celery.worker import state
 
 from config import doorbell, wiring
+from config.rounds import SWEEP
 from config.sections import Settings
 from sandbox.box import LAB
 from transfer.catalog.base import Catalog
@@ -27,7 +28,7 @@ from transfer.transports.delegated import DelegatedTransport
 from workers.assembly import worker_app
 from workers.crew import Crew
 from workers.service import running
-from workers.tasks import SWEEP
+from workers.walking import lab_of
 
 Way = Callable[[StreamingTransport], StreamingTransport]
 Wrap = Callable[[Catalog], Catalog]
@@ -84,7 +85,7 @@ def wire(settings: Settings, around: Wrapping, opened: ExitStack) -> Program:
     _lead(crew.rounds.runner, settings, around)
     opened.callback(crew.rounds.runner.close)
     crew.rounds.start()
-    lab = crew.lab(LAB)
+    lab = lab_of(crew.rounds, LAB)
     # What the hourly round would mend by itself is not to be mended in the middle of a drill.
     crew.rounds.reconcile(lab)
     for _ in range(2):  # a session is finished when two looks agree

@@ -1,4 +1,4 @@
-"""Real servers for tests: one PostgreSQL and one Redis to a test run, each in a folder of its own on loopback.
+"""Real servers for tests: a PostgreSQL, a Redis, a RabbitMQ to a test run, each in a folder of its own on loopback.
 
 They store nothing worth keeping (no fsync, no persistence), listen on a free port and end with the `with`.
 A binary that is not installed skips the test and says how to install it, except where CI=true: there it fails.
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,12 +99,65 @@ def flush(url: str) -> None:
     assert _says(int(url.rsplit(":", 1)[1].split("/")[0]), b"FLUSHALL", b"+OK")
 
 
+@contextmanager
+def rabbitmq() -> Iterator[str]:
+    """Run a RabbitMQ with its own Erlang port mapper, known to nobody else; yield its URL."""
+    server = need("rabbitmq-server", "/usr/lib/rabbitmq/bin", install="apt-get install rabbitmq-server")
+    mapper = need("epmd", install="apt-get install rabbitmq-server")
+    become = _as_account("rabbitmq")
+    with _home("rabbitmq", owner="rabbitmq" if become else None) as home:
+        port, names, dist = free_port(), free_port(), free_port()
+        (home / "plugins").write_text("[].\n")
+        (home / "rabbitmq.conf").touch()
+        environ = {
+            **os.environ,
+            "HOME": str(home),  # where Erlang keeps its cookie
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(names),
+            "RABBITMQ_CONF_ENV_FILE": os.devnull,
+            "RABBITMQ_NODENAME": f"test{port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_DIST_PORT": str(dist),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_LOG_BASE": str(home / "logs"),
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
+        }
+        # Otherwise the server starts one itself, which then stays behind.
+        listening = partial(_says, names, b"\x00\x01n", b"")
+        with (
+            _running(
+                [*become, mapper, "-port", str(names), "-address", "127.0.0.1"], home, listening, environ
+            ),
+            _running([*become, server], home, partial(_greets, port), environ),
+        ):
+            yield f"amqp://guest:guest@127.0.0.1:{port}//"
+
+
+def _greets(port: int) -> bool:
+    """Whether an AMQP server answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
+            line.sendall(b"AMQP\x00\x00\x09\x01")
+            return bool(line.recv(8))
+    except OSError:
+        return False
+
+
 def _as_postgres() -> list[str]:
     """The words in front of a command that make it run as somebody other than root, whom PostgreSQL refuses."""
+    return _as_account("postgres")
+
+
+def _as_account(name: str) -> list[str]:
+    """The words in front of a command that make it run as this account; none where we are not root."""
     if os.geteuid() != 0:
         return []
     setpriv = need("setpriv", install="apt-get install util-linux")
-    return [setpriv, "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]
+    return [setpriv, f"--reuid={name}", f"--regid={name}", "--clear-groups", "--"]
 
 
 @contextmanager
@@ -118,11 +172,13 @@ def _home(name: str, *, owner: str | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _running(command: list[str], home: Path, answers: Callable[[], bool]) -> Iterator[None]:
+def _running(
+    command: list[str], home: Path, answers: Callable[[], bool], environ: dict[str, str] | None = None
+) -> Iterator[None]:
     """Run `command` until the `with` ends; go on when it `answers`."""
     with (
-        (home / "log").open("wb") as log,
-        subprocess.Popen(command, cwd=home, stdout=log, stderr=log) as child,
+        (home / "log").open("ab") as log,
+        subprocess.Popen(command, cwd=home, stdout=log, stderr=log, env=environ) as child,
     ):
         try:
             deadline = time.monotonic() + _PATIENCE
@@ -133,7 +189,7 @@ def _running(command: list[str], home: Path, answers: Callable[[], bool]) -> Ite
                 time.sleep(0.05)
             yield
         finally:
-            child.send_signal(2)  # PostgreSQL: fast shutdown; Redis: stop
+            child.send_signal(2)  # PostgreSQL: fast shutdown; Redis and RabbitMQ: stop
             try:
                 child.wait(_PATIENCE)
             except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The regular rounds: scan, sweep, reconcile, tidy, prove, sanity, mirror, notices.
+"""The regular rounds: scan, sweep, reconcile, probe, tidy, prove, sanity, mirror, report, notices.
 
 Each is guarded by a row of `jobs`, so that two beats, or a beat and a person, do not walk the same round at
 once, and one that was missed is made up once.
@@ -8,23 +8,24 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 import structlog
 
 from transfer import agent
 from transfer.errors import LostRace, TransferError
-from transfer.ledger import audits, endpoints, incidents, sanity
+from transfer.ledger import audits, endpoints, incidents, reports, sanity
 from transfer.ledger.jobs import claim_job, job_ran
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
 from transfer.model import Lab
 from transfer.notifying import Notifier, notify
 from transfer.pulse import Pulse
+from transfer.recurrence import ALWAYS, Recurrence
 from transfer.runner import Runner
 from transfer.steps.audit import Audit, Audited, Finding
-from transfer.steps.probe import Looks, probe
+from transfer.steps.probe import Looks, look_at_store, probe
 from transfer.steps.reconcile import reconcile
 from transfer.steps.reprove import reprove
 from transfer.steps.scan import scan
@@ -35,7 +36,6 @@ from transfer.transports.delegated import DelegatedTransport
 log = structlog.get_logger()
 
 _EVERYTHING_EVERY = timedelta(days=7)
-_ALWAYS = timedelta(0)
 _CHOICE = 10  # so many times the sample are candidates: what stays unreadable must not fill every sample
 
 MaybeOpen = Callable[[str], Callable[[], AbstractContextManager[Readable]] | None]
@@ -72,15 +72,17 @@ class Rounds:
 
         Raises `ForeignLedger`, `RestoredLedger`, and what the catalogue raises.
         """
-        endpoints.ensure(self.ledger, self._endpoints)
-        for lab in self.runner.labs:
-            agent.mirror(self.ledger, self.runner.catalog, lab, version=self.version)
+        labs = self.runner.labs
+        endpoints.ensure(
+            self.ledger, [endpoints.ALYX, *(lab.repository for lab in labs), *self.runner.transports]
+        )
+        for lab in labs:
+            if self.runner.has_disk_of(lab):
+                agent.mirror(self.ledger, self.runner.catalog, lab, version=self.version)
+            else:
+                agent.check_owner(self.ledger, self.runner.catalog, lab)
 
-    @property
-    def _endpoints(self) -> list[str]:
-        return [endpoints.ALYX, *(lab.repository for lab in self.runner.labs), *self.runner.transports]
-
-    def scan(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
+    def scan(self, lab: Lab, *, when: Recurrence = ALWAYS) -> str | None:
         """Look for sessions that need a visit."""
 
         def run() -> str:
@@ -89,33 +91,56 @@ class Rounds:
                 log.warning("folder_not_read", because=trouble.sentence)
             return f"{found.sessions} sessions, {found.due} due"
 
-        return self._job(f"scan {lab.name}", every, run)
+        return self._job(f"scan {lab.name}", when, run)
 
-    def sweep(self) -> tuple[Sequence[int], Sequence[int]]:
-        """Plan what is registered, close what is done; answers the sessions and batches that are due now.
+    def sweep(self, lab: Lab) -> tuple[Sequence[int], Sequence[int]]:
+        """Plan what the lab has registered; answers its sessions and batches that are due now.
 
         Where an endpoint failed and its time has come, a look goes first, so that no batch runs into it.
         """
         if self.runner.keeper:
             self.runner.keeper.close_idle()
-        self.probe()
+        ours = [] if lab.store in self.runner.movers else [lab.store]
+        self.probe([endpoints.ALYX, lab.repository, *ours])
+        self.runner.plan_of(lab)
+        self.ledger.close_empty_batches()
+        return self.runner.due_sessions(lab), self.runner.due_to_send(lab)
+
+    def sweep_centrally(self) -> Sequence[int]:
+        """What no lab's worker does: answers the batches that movers carry and that are due now."""
+        self.probe([endpoints.ALYX, *sorted(self.runner.movers)])
         self.runner.plan()
         self.ledger.close_empty_batches()
-        return self.runner.due_sessions(), self.runner.due_batches()
+        return self.runner.due_with_movers()
 
-    def probe(self) -> Mapping[str, TransferError | None]:
+    def probe(self, names: Sequence[str]) -> Mapping[str, TransferError | None]:
         """Look whether what failed is well again; answers what was found, None where it is."""
-        looks = Looks(
+        incidents.look_at_all(self.ledger)
+        return probe(self._looks, names)
+
+    @property
+    def _looks(self) -> Looks:
+        return Looks(
             ledger=self.ledger,
             catalog=self.runner.catalog,
             labs=self.runner.labs,
             open_transport=self.runner.open_transport,
             failed=self.runner.aftermath.endpoint_failed,
         )
-        incidents.look_at_all(self.ledger)
-        return probe(looks, self._endpoints)
 
-    def reconcile(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
+    def look(self, store: str, *, when: Recurrence = ALWAYS) -> str | None:
+        """See whether a store answers, what is free there, and when our credential ends.
+
+        A failure is the round's own: what keeps work back is work that failed, where it is done.
+        """
+
+        def run() -> str:
+            free = look_at_store(self._looks, store)
+            return "it answers" if free is None else f"it answers, {free} bytes are free"
+
+        return self._job(f"probe {store}", when, run)
+
+    def reconcile(self, lab: Lab, *, when: Recurrence = ALWAYS) -> str | None:
         """Compare Alyx with what was proved (everything once a week), and prove again what a store could not flush."""
 
         def run() -> str:
@@ -143,9 +168,9 @@ class Rounds:
                 or "nothing to mend"
             )
 
-        return self._job(f"reconcile {lab.name}", every, run)
+        return self._job(f"reconcile {lab.name}", when, run)
 
-    def tidy(self, store: str, *, every: timedelta = _ALWAYS) -> str | None:
+    def tidy(self, store: str, *, when: Recurrence = ALWAYS) -> str | None:
         """Remove what dead attempts left at a store."""
 
         def run() -> str:
@@ -157,9 +182,9 @@ class Rounds:
                 )
             return f"{len(removed)} leftovers removed"
 
-        return self._job(f"tidy {store}", every, run)
+        return self._job(f"tidy {store}", when, run)
 
-    def prove(self, store: str, *, every: timedelta = _ALWAYS) -> str | None:
+    def prove(self, store: str, *, when: Recurrence = ALWAYS) -> str | None:
         """Read a few stored copies as readers do, those that were not proved for the longest time."""
 
         def run() -> str:
@@ -178,9 +203,9 @@ class Rounds:
             )
             return _told(list(audit.run(copies)))
 
-        return self._job(f"prove {store}", every, run)
+        return self._job(f"prove {store}", when, run)
 
-    def sanity(self, *, every: timedelta = _ALWAYS) -> str | None:
+    def sanity(self, *, when: Recurrence = ALWAYS) -> str | None:
         """Find rows of the ledger that nobody would ever look at again, and give each its next step or a person."""
 
         def run() -> str:
@@ -189,27 +214,42 @@ class Rounds:
                 log.warning("row_mended", row=f"{one.subject} {one.id}", because=one.says, done=one.done)
             return f"rows without an owner: {len(mended)}"
 
-        return self._job("sanity", every, run)
+        return self._job("sanity", when, run)
 
-    def mirror(self, lab: Lab, *, every: timedelta = _ALWAYS) -> str | None:
+    def mirror(self, lab: Lab, *, when: Recurrence = ALWAYS) -> str | None:
         """Tell Alyx that we live and what waits."""
         return self._job(
             f"mirror {lab.name}",
-            every,
+            when,
             lambda: agent.mirror(self.ledger, self.runner.catalog, lab, version=self.version),
         )
 
-    def notices(self, *, every: timedelta = _ALWAYS) -> str | None:
+    def report(self, *, when: Recurrence = ALWAYS) -> str | None:
+        """Say in the log, and in the round's outcome, what arrived, what waits and what is held."""
+
+        def run() -> str:
+            routes = reports.summary(self.ledger)
+            for one in routes:
+                log.info("report", **{key: value for key, value in asdict(one).items() if value is not None})
+            arrived, waiting, held = (
+                sum(getattr(one, key) for one in routes)
+                for key in ("day_files", "waiting_files", "held_files")
+            )
+            return f"arrived in 24 h: {arrived}, waiting: {waiting}, held: {held}"
+
+        return self._job("report", when, run)
+
+    def notices(self, *, when: Recurrence = ALWAYS) -> str | None:
         """Tell people what needs them."""
         notifier = self.notifier
         if notifier is None:
             return None
         labs = {lab.repository: lab.name for lab in self.runner.labs}
-        return self._job("notices", every, lambda: notify(self.ledger, notifier, labs=labs))
+        return self._job("notices", when, lambda: notify(self.ledger, notifier, labs=labs))
 
-    def _job(self, name: str, every: timedelta, run: Callable[[], str]) -> str | None:
+    def _job(self, name: str, when: Recurrence, run: Callable[[], str]) -> str | None:
         """Run it if it is due and nobody else does; answers what came of it, None when it was not run."""
-        lease = claim_job(self.ledger, name, every=every, seconds=self.runner.lease_seconds)
+        lease = claim_job(self.ledger, name, when=when, seconds=self.runner.lease_seconds)
         if lease is None:
             return None
         with Pulse(self.ledger, lease):

@@ -50,6 +50,9 @@ class Runner:
     catalog: Catalog
     labs: Sequence[Lab]
     transports: Mapping[str, str]  # store -> kind of transport
+    movers: Collection[str] = ()  # stores to which a mover carries the bytes
+    disks: Collection[str] | None = None  # labs whose disks are here: the others' are not read; None is all
+    follows: bool = True  # whether this process follows what movers carry
     open_transport: Callable[[str], StreamingTransport | DelegatedTransport]
     types: Callable[[], TypeIndex]
     open_reader: Callable[[str], Readable | None] = lambda _store: None  # another road to a store's files
@@ -72,11 +75,15 @@ class Runner:
         if self.keeper:
             self.keeper.close()
 
+    def has_disk_of(self, lab: Lab) -> bool:
+        """Whether the lab's data folder is to be read from here."""
+        return self.disks is None or lab.name in self.disks
+
     # ---- one piece of work each
 
     def advance_session(self, *, only: Sequence[int] | None = None) -> bool:
         """Discover and register one due session."""
-        claimed = self.ledger.claim_session(self.lease_seconds, sources=self._sources, only=only)
+        claimed = self.ledger.claim_session(self.lease_seconds, sources=self._disks(), only=only)
         if claimed is None:
             return False
         lease, session = claimed
@@ -86,18 +93,24 @@ class Runner:
 
     def plan(self, *, only: Sequence[int] | None = None) -> list[int]:
         """Put what is registered into batches; answers their ids."""
+        return [batch for lab in self.labs for batch in self.plan_of(lab, only=only)]
+
+    def plan_of(self, lab: Lab, *, only: Sequence[int] | None = None) -> list[int]:
+        """Put what one lab has registered into batches; answers their ids."""
         made: list[int] = []
-        for lab in self.labs:
-            route = Route(source=lab.repository, target=lab.store, transport=self.transports[lab.store])
-            batching = partial(planning.batches, limits=self.limits_of.get(lab.store, self.limits))
-            while planned := self.ledger.plan(route, batching, only=only):
-                made += planned
+        route = Route(source=lab.repository, target=lab.store, transport=self.transports[lab.store])
+        batching = partial(planning.batches, limits=self.limits_of.get(lab.store, self.limits))
+        while planned := self.ledger.plan(route, batching, only=only):
+            made += planned
         return made
 
     def advance_batch(self, *, only: Sequence[int] | None = None) -> bool:
         """Take one batch as far as it goes."""
-        claimed = self.ledger.claim_batch(self.lease_seconds, sources=self._sources, only=only)
-        if claimed is None:
+        for sources, targets in self._takes:
+            claimed = self.ledger.claim_batch(self.lease_seconds, sources=sources, targets=targets, only=only)
+            if claimed is not None:
+                break
+        else:
             return False
         lease, batch = claimed
         with structlog.contextvars.bound_contextvars(batch=batch.id, attempt=lease.token):
@@ -108,13 +121,25 @@ class Runner:
         """One piece of whatever is due: batches first, because they hold what is nearly there."""
         return self.advance_batch() or self.advance_session() or bool(self.plan())
 
-    def due_sessions(self) -> list[int]:
-        """Sessions that could be visited now."""
-        return self.ledger.due("session", sources=self._sources)
+    def due_sessions(self, lab: Lab | None = None) -> list[int]:
+        """Sessions that could be visited now, of one lab or of all."""
+        return self.ledger.due("session", sources=self._disks(lab))
 
     def due_batches(self) -> list[int]:
-        """Batches that could be moved now."""
-        return self.ledger.due("batch", sources=self._sources)
+        """Batches that this process could move now."""
+        return [
+            batch
+            for sources, targets in self._takes
+            for batch in self.ledger.due("batch", sources=sources, targets=targets)
+        ]
+
+    def due_to_send(self, lab: Lab) -> list[int]:
+        """Batches of a lab that could be sent through us now."""
+        return self.ledger.due("batch", sources=self._disks(lab), targets=self._streaming)
+
+    def due_with_movers(self) -> list[int]:
+        """Batches that a mover carries, and that could be looked at now."""
+        return self.ledger.due("batch", sources=self._sources, targets=sorted(self.movers))
 
     # ---- inside a lease
 
@@ -283,6 +308,23 @@ class Runner:
         """The labs whose machines may be disturbed now."""
         names = [lab.repository for lab in self.labs]
         return [name for name in names if not (self.guest and self.guest.silent(name))]
+
+    def _disks(self, lab: Lab | None = None) -> list[str]:
+        """Of those the ones whose disks are here; at most the one lab's."""
+        here = {one.repository for one in self.labs if lab in (None, one) and self.has_disk_of(one)}
+        return [name for name in self._sources if name in here]
+
+    @property
+    def _streaming(self) -> list[str]:
+        return sorted({lab.store for lab in self.labs}.difference(self.movers))
+
+    @property
+    def _takes(self) -> list[tuple[list[str], list[str] | None]]:
+        """From where to where this process may claim batches."""
+        if self.disks is None and self.follows:
+            return [(self._sources, None)]
+        with_movers = [(self._sources, sorted(self.movers))] if self.follows and self.movers else []
+        return [(self._disks(), self._streaming), *with_movers]
 
     def _lab(self, repository: str) -> Lab:
         return next(lab for lab in self.labs if lab.repository == repository)

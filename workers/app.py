@@ -10,7 +10,8 @@ would throw every message away, for ever.
 
 from celery import Celery
 
-from config.doorbell import QUEUE, address
+from config.doorbell import address
+from config.queues import CENTRAL
 
 POLL_SECONDS = 0.02  # memory:// asks for messages; its own default of a second would make the demo crawl
 
@@ -22,7 +23,7 @@ def make_app(broker_url: str) -> Celery:
         task_acks_late=False,
         task_ignore_result=True,
         result_expires=None,  # else beat rings every night for a cleaning of results that nobody keeps
-        task_default_queue=QUEUE,
+        task_default_queue=CENTRAL,
         task_serializer="json",
         accept_content=["json"],
         worker_prefetch_multiplier=1,

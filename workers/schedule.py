@@ -6,33 +6,28 @@ it is due would be walked every second time only, because its interval begins wh
 A beat that begins rings for everything at once: what was missed while it was away is made up now.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from config.rounds import SWEEP, Every, table
-from transfer.model import Lab
-
-Row = tuple[str, timedelta, tuple[str, ...]]  # task, interval, arguments
+from config.rounds import SWEEP, Regular, sweeps, table
+from config.sections import Settings
 
 _LOOK_IN = timedelta(minutes=5)  # the longest a due round waits for its ring
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _RINGS = 5  # so often we ring within a round's interval, where that is short
 
 
-def beat_schedule(
-    *, labs: Sequence[Lab], stores: Sequence[str], every: Every, sweep: timedelta
-) -> dict[str, dict[str, Any]]:
-    """Celery's `beat_schedule` for these labs and stores."""
-    rounds = table(labs=[lab.name for lab in labs], stores=stores, every=every)
-    rows: list[Row] = [(SWEEP, sweep, ())]
-    rows += [(one.task, min(one.every / _RINGS, _LOOK_IN), one.arguments) for one in rounds]
+def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Celery's `beat_schedule` for the labs and stores of a config."""
+    return {one.name: _row(one) for one in [*sweeps(settings), *table(settings).values()]}
+
+
+def _row(one: Regular) -> dict[str, Any]:
+    often = one.when.shortest if one.task == SWEEP else min(one.when.shortest / _RINGS, _LOOK_IN)
     return {
-        " ".join((name, *arguments)): {
-            "task": name,
-            "schedule": interval.total_seconds(),
-            "args": arguments,
-            "last_run_at": _LONG_AGO,
-        }
-        for name, interval, arguments in rows
+        "task": one.task,
+        "schedule": often.total_seconds(),
+        "args": one.arguments,
+        "options": {"queue": one.queue},
+        "last_run_at": _LONG_AGO,
     }

@@ -24,9 +24,11 @@ from celery.platforms import EX_OK
 from celery.worker import state
 
 from config import doorbell
+from config.queues import CENTRAL
 
 _READY = 30  # seconds a worker has to begin where its caller waits for it
 _LOOK = 1  # second between looks whether our threads still live, and the longest sleep of beat
+_ENOUGH = 200  # rings that wait: a lab's machine that is off for weeks must not find a million
 _AT_ONCE = 130  # exit code after a second signal, as a shell gives it for Ctrl-C
 
 log = structlog.get_logger()
@@ -111,7 +113,9 @@ def _working(app: Celery, concurrency: int, ready: threading.Event) -> Iterator[
     finally:
         # A consumer that looks for its broker hears of nothing but this, which is the process's, not the worker's.
         vars(state)["should_stop"] = EX_OK
-        worker.stop()
+        # Through AMQP a stop from this thread waits for an answer that the worker's own thread has already read.
+        if not str(app.conf.broker_url).startswith("amqp"):
+            worker.stop()
         thread.join()
         vars(state)["should_stop"] = None
 
@@ -137,8 +141,13 @@ class _Ringer(Scheduler):
 
     def apply_entry(self, entry: ScheduleEntry, producer: None = None) -> None:  # type: ignore[override]
         del producer
-        if not doorbell.ring(str(self.app.conf.broker_url), str(entry.task), *(entry.args or ())):
-            log.warning("ring_lost", task=entry.task)
+        broker, queue = str(self.app.conf.broker_url), str((entry.options or {}).get("queue", CENTRAL))
+        if doorbell.unheard(broker, queue) >= _ENOUGH:
+            log.warning(
+                "ring_not_needed", task=entry.task, queue=queue, because="nobody hears those before it"
+            )
+        elif not doorbell.ring(broker, str(entry.task), *(entry.args or ()), queue=queue):
+            log.warning("ring_lost", task=entry.task, queue=queue)
 
 
 @signals.setup_logging.connect

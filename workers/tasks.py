@@ -1,30 +1,17 @@
 """The tasks: each asks the ledger, does one piece of work, and rings for what came of it."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec
 
 import structlog
 from celery import Celery
 
-from config.rounds import MIRROR, MOVE, NOTICES, NOW, PROVE, RECONCILE, SANITY, SCAN, SWEEP, TIDY, VISIT
+from config.queues import CENTRAL
+from config.rounds import MOVE, NOW, SCAN, SWEEP, VISIT
 from transfer.errors import TransferError
 from workers.crew import Crew
-
-__all__ = [
-    "MIRROR",
-    "MOVE",
-    "NOTICES",
-    "PROVE",
-    "RECONCILE",
-    "SANITY",
-    "SCAN",
-    "SWEEP",
-    "TIDY",
-    "VISIT",
-    "add_tasks",
-]
+from workers.walking import WALKS, lab_of, walk
 
 P = ParamSpec("P")
 log = structlog.get_logger()
@@ -36,61 +23,54 @@ def add_tasks(app: Celery, crew: Crew) -> None:
 
     def task(name: str) -> Callable[[Callable[P, None]], object]:
         # Not shared: Celery would give this crew's tasks to every application of the process.
-        return lambda run: app.task(name=name, shared=False)(_calmly(run))
+        return lambda run: app.task(name=name, shared=False)(_calmly(name, run))
 
     @task(VISIT)
     def visit_session(session: int) -> None:
         if runner.advance_session(only=[session]) and not runner.due_sessions():
-            crew.ring_all(MOVE, runner.plan())
+            for lab in runner.labs:
+                crew.ring_all(MOVE, runner.plan_of(lab), queue=crew.for_batches(lab))
 
     @task(MOVE)
     def move_batch(batch: int) -> None:
         runner.advance_batch(only=[batch])
 
     @task(SWEEP)
-    def sweep() -> None:
-        sessions, batches = crew.rounds.sweep()
-        if not crew.busy():
-            crew.ring_all(MOVE, batches)
-            crew.ring_all(VISIT, sessions)
+    def sweep(lab: str = "") -> None:
+        _sweep_lab(crew, lab) if lab else _sweep_centrally(crew)
 
-    @task(SCAN)
-    def scan(lab: str, when: str = "") -> None:
-        if crew.rounds.scan(crew.lab(lab), every=_interval(crew.every.scan, when)):
-            crew.ring_all(VISIT, runner.due_sessions())
-
-    @task(RECONCILE)
-    def reconcile(lab: str, when: str = "") -> None:
-        crew.rounds.reconcile(crew.lab(lab), every=_interval(crew.every.reconcile, when))
-
-    @task(TIDY)
-    def tidy(store: str, when: str = "") -> None:
-        crew.rounds.tidy(store, every=_interval(crew.every.tidy, when))
-
-    @task(PROVE)
-    def prove(store: str, when: str = "") -> None:
-        crew.rounds.prove(store, every=_interval(crew.every.prove, when))
-
-    @task(MIRROR)
-    def mirror(lab: str, when: str = "") -> None:
-        crew.rounds.mirror(crew.lab(lab), every=_interval(crew.every.mirror, when))
-
-    @task(SANITY)
-    def sanity(when: str = "") -> None:
-        crew.rounds.sanity(every=_interval(crew.every.sanity, when))
-
-    @task(NOTICES)
-    def notices(when: str = "") -> None:
-        if crew.every.notices is not None:
-            crew.rounds.notices(every=_interval(crew.every.notices, when))
+    for name in WALKS:
+        task(name)(_round(crew, name))
 
 
-def _interval(every: timedelta, when: str) -> timedelta:
-    """How long a round must not have been walked, to be walked: not at all when a person rang for it."""
-    return timedelta(0) if when == NOW else every
+def _sweep_lab(crew: Crew, name: str) -> None:
+    lab = lab_of(crew.rounds, name)
+    sessions, batches = crew.rounds.sweep(lab)
+    queue = crew.for_sessions(lab)
+    if not crew.busy(queue):
+        crew.ring_all(MOVE, batches, queue=queue)
+        crew.ring_all(VISIT, sessions, queue=queue)
 
 
-def _calmly(run: Callable[P, None]) -> Callable[P, None]:
+def _sweep_centrally(crew: Crew) -> None:
+    batches = crew.rounds.sweep_centrally()
+    if not crew.busy(CENTRAL):
+        crew.ring_all(MOVE, batches)
+
+
+def _round(crew: Crew, task: str) -> Callable[..., None]:
+    def walk_round(*words: str) -> None:
+        """`words`: the lab or store it is walked for, if for one; then `NOW` when a person rang."""
+        of = next((word for word in words if word != NOW), "")
+        told = walk(crew.rounds, task, of, crew.due(task, of or None, by_hand=NOW in words))
+        if task == SCAN and told is not None:
+            lab = lab_of(crew.rounds, of)
+            crew.ring_all(VISIT, crew.rounds.runner.due_sessions(lab), queue=crew.for_sessions(lab))
+
+    return walk_round
+
+
+def _calmly(name: str, run: Callable[P, None]) -> Callable[P, None]:
     """A failure that the runner could not write down is logged; the sweep rings again."""
 
     @wraps(run)
@@ -98,6 +78,6 @@ def _calmly(run: Callable[P, None]) -> Callable[P, None]:
         try:
             run(*args, **kwargs)
         except TransferError as error:
-            log.warning("task_failed", task=run.__name__, code=error.code, because=error.sentence)
+            log.warning("task_failed", task=name.rpartition(".")[2], code=error.code, because=error.sentence)
 
     return calm

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from config.rounds import SWEEP
 from config.sections import Lab
 from dashboard.access import Person
 from dashboard.board import Board
@@ -148,7 +147,7 @@ def _lab_of(board: Board, words: str) -> Lab:
 
 def _told(board: Board, done: Done) -> Changed:
     """Have the workers look, and say what was changed."""
-    heard = board.ring(SWEEP) if done else True
+    heard = board.ring_for_a_look() if done else True
     return Changed(
         files=len(done.items),
         sessions=len(done.sessions),

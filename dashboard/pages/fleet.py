@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from config.standings import standings
+from config.upcoming import schedule_of
 from dashboard.access import Role, Seeing
 from dashboard.api.asking import Words
-from dashboard.api.schedule import schedule_of
 from dashboard.board import TheBoard
 from dashboard.pages.rendering import page
 from transfer.ledger.glance.audit import acts
@@ -36,7 +36,9 @@ def show_workers(request: Request, board: TheBoard, person: Seeing) -> HTMLRespo
 def show_schedule(request: Request, board: TheBoard, person: Seeing) -> HTMLResponse:
     """Each round: when it was walked, what came of it, when it is due."""
     may_act = person.role >= Role.OPERATOR
-    return page(request, "schedule.html", person, rounds=schedule_of(board), may_act=may_act)
+    return page(
+        request, "schedule.html", person, rounds=schedule_of(board.settings, board.ledger), may_act=may_act
+    )
 
 
 @router.get("/bandwidth", response_class=HTMLResponse)

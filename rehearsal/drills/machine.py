@@ -11,12 +11,12 @@ from uuid import UUID
 from sqlalchemy import event
 
 from config import doorbell
+from config.rounds import MOVE
 from rehearsal.around import AroundCatalog, Before, around_catalog
 from rehearsal.configuring import Scenery
 from rehearsal.plan import Fault
 from rehearsal.stage import Stage
 from transfer.catalog.base import Catalog, CatalogDataset, FileRecord
-from workers.tasks import MOVE
 
 ANY = Scenery(store="local")
 HOUR = timedelta(hours=1)

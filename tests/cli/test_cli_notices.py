@@ -18,6 +18,7 @@ from tests.receivers import PASSWORD, TOKEN, Web
 from transfer.errors import NoticeNotSent, SourceUnreadable
 from transfer.ledger import notices
 from transfer.notifying import Target
+from transfer.recurrence import Interval
 from transfer.status import Status
 from workers.assembly import worker_app
 
@@ -113,9 +114,7 @@ def test_without_a_file_of_targets_it_says_how_to_begin(installed: Installed, co
 
 def test_the_round_is_walked_only_where_somebody_is_to_be_told(told: Installed, tmp_path: Path) -> None:
     def names(config: Path) -> set[str]:
-        settings = load(config, {})
-        every = rounds.every(settings.schedule, settings.notices)
-        return {one.name for one in rounds.table(labs=settings.labs, stores=settings.stores, every=every)}
+        return set(rounds.table(load(config, {})))
 
     quiet = tmp_path / "quiet.toml"
     quiet.write_text((told.folder / "config.toml").read_text().partition("[notices]")[0])
@@ -130,12 +129,12 @@ def test_workers_walk_the_round_when_it_is_due(told: Installed, web: Web) -> Non
     settings = load(told.folder / "config.toml", {})
     catalog = wiring.catalog(settings)
     walked = wiring.rounds(settings, wiring.runner(settings, ledger=told.place.ledger, catalog=catalog))
-    every = timedelta(minutes=10)
+    every = Interval(timedelta(minutes=10))
 
-    assert walked.notices(every=every) == "messages sent: 1"
-    assert walked.notices(every=every) is None
+    assert walked.notices(when=every) == "messages sent: 1"
+    assert walked.notices(when=every) is None
     told.place.clock.forward(minutes=10)
-    assert walked.notices(every=every) == "messages sent: 0"
+    assert walked.notices(when=every) == "messages sent: 0"
     catalog.close()
 
 
@@ -145,7 +144,7 @@ def test_beat_rings_for_a_task_that_there_is(told: Installed) -> None:
     app, _ = worker_app(settings, ledger=told.place.ledger, catalog=catalog)
     catalog.close()
 
-    assert app.conf.beat_schedule["alyx_transfer.notices"]["schedule"] == 120
+    assert app.conf.beat_schedule["notices"]["schedule"] == 120
     assert "alyx_transfer.notices" in app.tasks
 
 

@@ -80,7 +80,7 @@ def far(installed: Installed) -> Iterator[Far]:
     settings = load(config, {})
     logs.configure(settings.logs.model_copy(update={"level": "warning"}))  # the dashboard's, in our process
     ledger = wiring.ledger(settings)
-    board = Board(settings=settings, ledger=ledger, ring=lambda *_: True, version="1")
+    board = Board(settings=settings, ledger=ledger, ring=lambda *_, **__: True, version="1")
     _, secret = tokens.make(installed.place.ledger, "rig", "operator")
     file = kept(installed.folder / "token", secret)
     with serving(board, "127.0.0.1", 0) as address:

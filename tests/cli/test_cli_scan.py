@@ -25,7 +25,7 @@ def test_two_looks_make_a_flagged_session_due_and_nothing_moves(lab: Running) ->
 def test_workers_are_rung_for_each_session(lab: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     rings: list[tuple[object, ...]] = []
 
-    def ring(*words: object) -> bool:
+    def ring(*words: object, queue: str) -> bool:
         rings.append(words)
         return True
 

@@ -26,7 +26,7 @@ def comes_true(fact: Callable[[], bool]) -> bool:
 def test_one_process_finds_and_moves_a_session_and_ends_when_told(lab: Running, how: signal.Signals) -> None:
     """All that one machine needs: no broker, no beat of its own."""
     with lab.config.open("a") as config:
-        config.write("\n[schedule]\nsweep_seconds = 1\nscan_seconds = 1\n")
+        config.write('\n[schedule]\nsweep_seconds = 1\nscan = "every second"\n')
     (lab.session() / "raw_session.flag").touch()
 
     with lab.start("worker", "--embedded-beat", "--concurrency", "2", env=environment()) as worker:

@@ -58,7 +58,7 @@ first_wait_seconds = 1
 longest_wait_seconds = 1
 [schedule]
 sweep_seconds = 1
-scan_seconds = 1
+scan = "every second"
 [logs]
 format = "text"
 [labs.{lab}]

@@ -26,7 +26,7 @@ from workers.assembly import worker_app
 from workers.service import run_worker
 
 LEASE = 2  # seconds; nothing that is judged depends on it, nor on the next two
-LOOK = 0.5  # seconds between two sweeps, and between two scans
+LOOK = 0.5  # seconds between two sweeps
 HANDS = 2
 _ECHO = 0.3  # seconds within which a doubled ring is heard again
 _PR_SET_PDEATHSIG = 1
@@ -62,7 +62,7 @@ def points_of(folder: Path, name: str) -> Path:
 def shortened(settings: Settings) -> Settings:
     """The same settings with a lease that lapses soon and rounds that are walked often."""
     journey = settings.journey.model_copy(update={"lease_seconds": LEASE})
-    schedule = settings.schedule.model_copy(update={"sweep_seconds": LOOK, "scan_seconds": LOOK})
+    schedule = settings.schedule.model_copy(update={"sweep_seconds": LOOK, "scan": "every second"})
     return settings.model_copy(update={"journey": journey, "schedule": schedule})
 
 

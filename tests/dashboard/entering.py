@@ -145,7 +145,7 @@ def house(root: Path, *, more: str = "") -> Iterator[House]:
     """Alyx is a function that knows one password."""
     place = Place(f"sqlite:///{root / 'ledger.sqlite'}")
     settings = load(write_config(root, place.url, more=more), {})
-    board = Board(settings=settings, ledger=place.ledger, ring=lambda *_: True, version="1")
+    board = Board(settings=settings, ledger=place.ledger, ring=lambda *_, **__: True, version="1")
     made = House(board=board, app=create(board), place=place, time=Time(), asked=[], answers=[])
     made.time.moment = place.ledger.moment()
     made.furnish(made.app)

@@ -55,7 +55,7 @@ def test_no_password_and_no_token_is_told_anywhere(
         logs.configure(Logs(level="debug", format="json"))
         ledger = open_ledger(database)
         _, secret = tokens.make(ledger, "cron", "operator")
-        board = Board(settings=settings, ledger=ledger, ring=lambda *_: True, version="1")
+        board = Board(settings=settings, ledger=ledger, ring=lambda *_, **__: True, version="1")
         with serving(board, "127.0.0.1", 0) as address, httpx2.Client(base_url=address) as client:
             for sent in _requests(alyx, secret):
                 answer = client.request(**sent)

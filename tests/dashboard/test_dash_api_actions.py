@@ -36,7 +36,7 @@ class Room:
         made.furnish(made.app)
         self.program = made.program("operator")
 
-    def _ring(self, *words: str) -> bool:
+    def _ring(self, *words: str, queue: str = "") -> bool:
         self.rung.append(words)
         return self.hears
 
@@ -107,7 +107,7 @@ def test_an_action_leaves_its_event_with_person_and_reason_and_rings(room: Room,
     assert told["heard"] is True
     assert {what for _, what, _ in room.events()} == left
     assert {why for _, _, why in room.events()} == {"because"}
-    assert room.rung == [(SWEEP,)]
+    assert room.rung == [(SWEEP, LAB.name), (SWEEP,)]
 
 
 @pytest.mark.parametrize("action", [name for name in WHAT if name != "limit"])

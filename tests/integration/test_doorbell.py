@@ -20,26 +20,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from config import doorbell
+from config import doorbell, queues
+from config.rounds import MIRROR, RECONCILE, SCAN, SWEEP, TIDY, VISIT, name_of
 from tests.world import LAB, STORE, World, world
 from transfer.ledger import open_ledger
 from transfer.planning import Limits
+from transfer.recurrence import Interval, Recurrence
 from transfer.rounds import Rounds
 from workers import tasks
 from workers.app import make_app
-from workers.crew import Crew, Every
+from workers.crew import Crew
 
 Message = tuple[str, tuple[str | int, ...]]
 
-SWEEP: Message = (tasks.SWEEP, ())
+LOOK: Message = (SWEEP, (LAB,))
 ROUNDS: Sequence[Message] = (
-    (tasks.SCAN, (LAB,)),
-    SWEEP,
-    (tasks.RECONCILE, (LAB,)),
-    (tasks.TIDY, (STORE,)),
-    (tasks.MIRROR, (LAB,)),
+    (SCAN, (LAB,)),
+    LOOK,
+    (RECONCILE, (LAB,)),
+    (TIDY, (STORE,)),
+    (MIRROR, (LAB,)),
 )
 FILES = ("alf/probe00/spikes.times.npy", "alf/probe00/spikes.clusters.npy", "alf/_ibl_trials.table.pqt")
+
+
+def due(every: timedelta) -> dict[str, Recurrence]:
+    """Every round of the town, due so often."""
+    return {name_of(task, str(of)): Interval(every) for task, (of,) in ROUNDS if task != SWEEP}
 
 
 class Town:
@@ -52,7 +59,7 @@ class Town:
         """Whether a message rung by that task is lost."""
         self._lock = Lock()
         self._now_runs = local()
-        self._every = Every(scan=every, reconcile=every, tidy=every, mirror=every)
+        self.when = due(every)
         self.workers = [self._worker(), self._worker()]
         for number in (1, 2):
             session = lab.session(number)
@@ -64,10 +71,10 @@ class Town:
         app = make_app("memory://")
         rounds = Rounds(runner=self.lab.runner(limits=Limits(files=2)), version="0")
         rounds.start()
-        tasks.add_tasks(app, Crew(rounds=rounds, every=self._every, ring=self._ring))
+        tasks.add_tasks(app, Crew(rounds=rounds, when=self.when, ring=self._ring))
         return app
 
-    def _ring(self, task: str, one: int) -> bool:
+    def _ring(self, task: str, one: int, *, queue: str) -> bool:
         if not self.lost(self._now_runs.task):
             with self._lock:
                 self.letters.append((task, (one,)))
@@ -99,7 +106,7 @@ class Town:
     def beat(self, deliver: Callable[[Message], None] | None = None) -> None:
         """Beat rings for the scan and the sweep, and time passes."""
         self.lab.clock.advance(31)
-        for message in ((tasks.SCAN, (LAB,)), SWEEP):
+        for message in ((SCAN, (LAB,)), LOOK):
             (deliver or self.deliver)(message)
 
     def go_on(self, rounds: int = 12) -> None:
@@ -196,7 +203,7 @@ def test_each_message_once_and_in_order_is_the_calm_run(town: Town) -> None:
 
 def test_with_every_message_lost_but_the_sweeps_the_outcome_is_the_same(town: Town) -> None:
     """The sweep alone carries everything to its end."""
-    town.lost = lambda by: by != tasks.SWEEP
+    town.lost = lambda by: by != SWEEP
 
     town.go_on()
 
@@ -270,28 +277,28 @@ def test_two_beats_at_once_walk_each_round_once(tmp_path: Path) -> None:
 def test_a_round_that_fails_is_said_in_a_sentence_and_rung_for_again(town: Town) -> None:
     """No traceback, no retry by Celery: the ledger knows that it ran and what came of it."""
     town.lab.alyx.faults.add("*", ".*", times=1000, status=503)
-    town.deliver((tasks.MIRROR, (LAB,)))
+    town.deliver((MIRROR, (LAB,)))
     (row,) = town.lab.rows(f"SELECT last_outcome, lease_token FROM jobs WHERE name = 'mirror {LAB}'")
     assert row.last_outcome.startswith("[E-300")
     assert row.lease_token is None
 
     town.lab.alyx.faults.clear()
-    town.deliver((tasks.MIRROR, (LAB,)))
+    town.deliver((MIRROR, (LAB,)))
     (row,) = town.lab.rows(f"SELECT last_outcome FROM jobs WHERE name = 'mirror {LAB}'")
     assert row.last_outcome == "all sent"
 
 
 def test_two_workers_in_one_process_keep_their_own_crews(town: Town) -> None:
     """Celery shares tasks among all applications unless told not to: the second would work with the first's ledger."""
-    crews = [app.tasks[tasks.SWEEP].__wrapped__.__closure__ for app in town.workers]
+    crews = [app.tasks[SWEEP].__wrapped__.__closure__ for app in town.workers]
     assert crews[0] is not crews[1]
-    assert town.workers[0].tasks[tasks.SWEEP].run is not town.workers[1].tasks[tasks.SWEEP].run
+    assert town.workers[0].tasks[SWEEP].run is not town.workers[1].tasks[SWEEP].run
 
 
 def test_a_ring_for_a_lab_that_is_not_ours_does_nothing(town: Town) -> None:
     """Another machine's beat may know labs that this worker's config does not."""
     with capture_logs() as said:
-        town.deliver((tasks.SCAN, ("somebody_elses_lab",)))
+        town.deliver((SCAN, ("somebody_elses_lab",)))
 
     assert [line["event"] for line in said] == ["task_failed"]
 
@@ -301,47 +308,42 @@ def test_a_sweep_rings_no_more_while_enough_rings_wait(town: Town) -> None:
     unheard = 20
     crew = Crew(
         rounds=Rounds(runner=town.lab.runner(), version="0"),
-        every=town._every,
+        when=town.when,
         ring=town._ring,
-        unheard=lambda: unheard,
+        unheard=lambda _queue: unheard,
     )
     app = make_app("memory://")
     tasks.add_tasks(app, crew)
     town.workers[0] = app
     for _ in range(2):
         town.lab.clock.advance(31)
-        town.deliver((tasks.SCAN, (LAB,)))
+        town.deliver((SCAN, (LAB,)))
     town.take()
 
-    town.deliver(SWEEP)
+    town.deliver(LOOK)
     assert town.letters == []
     unheard = 19
-    town.deliver(SWEEP)
-    assert {task for task, _ in town.letters} == {tasks.VISIT}
+    town.deliver(LOOK)
+    assert {task for task, _ in town.letters} == {VISIT}
 
 
 def test_a_broker_that_is_away_costs_one_ring_not_hundreds() -> None:
     """Each lost ring takes seconds: the first one that is lost is the last one tried."""
     tried: list[int] = []
 
-    def ring(_task: str, one: int) -> bool:
+    def ring(_task: str, one: int, *, queue: str) -> bool:
         tried.append(one)
         return one < 2
 
-    every = timedelta(0)
-    crew = Crew(
-        rounds=None,  # type: ignore[arg-type]
-        every=Every(scan=every, reconcile=every, tidy=every, mirror=every),
-        ring=ring,
-    )
-    crew.ring_all(tasks.VISIT, range(400))
+    crew = Crew(rounds=None, when={}, ring=ring)  # type: ignore[arg-type]
+    crew.ring_all(VISIT, range(400))
 
     assert tried == [0, 1, 2]
 
 
 def test_the_doorbell_rings_where_the_workers_listen() -> None:
     """One queue for both, known by one name."""
-    assert make_app("memory://").conf.task_default_queue == doorbell.QUEUE
+    assert make_app("memory://").conf.task_default_queue == queues.CENTRAL
 
 
 @pytest.mark.parametrize("broker", ["memory", "redis"])

@@ -30,6 +30,7 @@ from transfer.errors import LedgerDiskFull
 from transfer.ledger import Ledger, open_ledger, reports
 from transfer.ledger.guarded import CLAIMED, Move
 from transfer.ledger.jobs import claim_job
+from transfer.recurrence import ALWAYS
 from transfer.runner import Runner
 from transfer.status import Status
 from transfer.transports.local import LocalTransport
@@ -351,7 +352,7 @@ def test_before_the_disk_is_full_no_work_is_taken_and_it_is_said(box: World, sma
         with pytest.raises(LedgerDiskFull, match=r"MB are free on the disk with the ledger.*Free space"):
             take()
     with pytest.raises(LedgerDiskFull):
-        claim_job(ledger, "scan x", every=box.clock.now - box.clock.now, seconds=60)
+        claim_job(ledger, "scan x", when=ALWAYS, seconds=60)
     found = reports.check(ledger)
     assert not found.fine
     assert "E-4010" in status.check_line(found, box.clock.now - box.clock.now)

@@ -16,15 +16,17 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from config import doorbell
+from config.rounds import VISIT
 from tests.integration.lab import PATIENCE, REPOSITORY, Place, Program, place, programs, until, working
 from tests.servers import free_port
 from tests.world import world
 from transfer.ledger import open_ledger
 from transfer.ledger.jobs import claim_job, last_run
 from transfer.ledger.tables import batches
+from transfer.recurrence import ALWAYS
 from transfer.transports.base import Failed, Moved, Sent, Upload
 from transfer.transports.local import LocalTransport
-from workers import service, tasks
+from workers import service
 from workers.app import make_app
 from workers.assembly import beat_app
 
@@ -94,7 +96,7 @@ def test_a_ring_from_elsewhere_in_the_process_is_heard(lab: Place) -> None:
     def visit(_session: int) -> None:
         heard.set()
 
-    app.task(name=tasks.VISIT, shared=False)(visit)
+    app.task(name=VISIT, shared=False)(visit)
 
     with service.running(app, concurrency=1):
         assert doorbell.ring("memory://", "alyx_transfer.visit_session", 1)
@@ -246,10 +248,11 @@ from datetime import timedelta
 from transfer.errors import LostRace
 from transfer.ledger import open_ledger
 from transfer.ledger.jobs import claim_job, job_ran
+from transfer.recurrence import ALWAYS
 from transfer.pulse import Pulse
 
 ledger = open_ledger(sys.argv[1])
-lease = claim_job(ledger, "scan", every=timedelta(0), seconds=2)
+lease = claim_job(ledger, "scan", when=ALWAYS, seconds=2)
 with Pulse(ledger, lease):
     print("held", flush=True)
     sys.stdin.readline()
@@ -276,7 +279,7 @@ def test_a_process_that_was_put_to_sleep_has_lost_what_it_held(tmp_path: Path) -
             assert sleeper.stdout is not None
             assert sleeper.stdout.readline() == "held\n"
             sleeper.send_signal(signal.SIGSTOP)
-            until(lambda: claim_job(ledger, "scan", every=timedelta(0), seconds=600), "the lease lapses")
+            until(lambda: claim_job(ledger, "scan", when=ALWAYS, seconds=600), "the lease lapses")
             sleeper.send_signal(signal.SIGCONT)
             said, _ = sleeper.communicate("wake up\n", timeout=PATIENCE)
         finally:

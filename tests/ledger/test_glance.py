@@ -17,6 +17,7 @@ from transfer.ledger.glance import transfers as asked_transfers
 from transfer.ledger.glance.sessions import State, Wanted
 from transfer.ledger.glance.timeline import Phase
 from transfer.ledger.tables import sessions as session_table
+from transfer.recurrence import Interval
 from transfer.status import Status
 
 LIMITS = [1, 2, 3, 7, 200]
@@ -364,7 +365,7 @@ def test_what_people_did_is_told_newest_first_with_names(world: World, limit: in
 def test_a_round_tells_when_it_was_walked(world: World) -> None:
     from transfer.ledger.jobs import claim_job, job_ran
 
-    lease = claim_job(world.ledger, "scan churchlandlab", every=timedelta(minutes=1), seconds=60)
+    lease = claim_job(world.ledger, "scan churchlandlab", when=Interval(timedelta(minutes=1)), seconds=60)
     assert lease is not None
     assert rounds.rounds(world.ledger)[0].holder is not None
     job_ran(world.ledger, lease, "2 sessions")

@@ -11,6 +11,7 @@ from transfer.ledger import Ledger, endpoints
 from transfer.ledger.jobs import claim_job, job_ran
 from transfer.ledger.tables import ledger as identity_row
 from transfer.ledger.tables import sessions
+from transfer.recurrence import Interval
 
 OFFLINE = EndpointUnreachable("no answer", to="sftp://flatiron")
 
@@ -140,17 +141,17 @@ def test_what_is_learnt_is_added_to_what_was_known(ledger: Ledger) -> None:
 
 @on_both
 def test_a_job_is_taken_by_one_of_many_and_again_when_its_time_has_come(world: World) -> None:
-    hour = timedelta(hours=1)
+    hour = Interval(timedelta(hours=1))
     with ThreadPoolExecutor(8) as pool:
         taken = [
             one
-            for one in pool.map(lambda _: claim_job(world.ledger, "scan", every=hour, seconds=60), range(8))
+            for one in pool.map(lambda _: claim_job(world.ledger, "scan", when=hour, seconds=60), range(8))
             if one
         ]
     (lease,) = taken
     lease._monotonic = world.clock.monotonic
     lease.renewed(0.0)
     job_ran(world.ledger, lease, "3 sessions")
-    assert claim_job(world.ledger, "scan", every=hour, seconds=60) is None
+    assert claim_job(world.ledger, "scan", when=hour, seconds=60) is None
     world.clock.passes(hours=1)
-    assert claim_job(world.ledger, "scan", every=hour, seconds=60) is not None
+    assert claim_job(world.ledger, "scan", when=hour, seconds=60) is not None

@@ -25,6 +25,7 @@ from transfer.ledger.finding import Target
 from transfer.ledger.why import why
 from transfer.planning import Limits
 from transfer.progress import Owner
+from transfer.recurrence import Interval
 from transfer.rounds import Rounds
 from transfer.runner import Runner
 from transfer.transports.local import LocalTransport
@@ -331,15 +332,15 @@ def test_the_sanity_round_mends_says_so_and_is_walked_once_an_hour(box: World) -
     """A row that nobody would look at again goes on to its end."""
     runner = planned(box, 2)
     rounds = Rounds(runner=runner, version="1")
-    hour = timedelta(hours=1)
-    assert rounds.sanity(every=hour) == "rows without an owner: 0"
+    hour = Interval(timedelta(hours=1))
+    assert rounds.sanity(when=hour) == "rows without an owner: 0"
     with runner.ledger.writing() as connection:
         connection.execute(text("UPDATE items SET batch = NULL"))
-    assert rounds.sanity(every=hour) is None
+    assert rounds.sanity(when=hour) is None
 
     box.clock.advance(HOUR)
     with capture_logs() as said:
-        assert rounds.sanity(every=hour) == "rows without an owner: 3"
+        assert rounds.sanity(when=hour) == "rows without an owner: 3"
 
     assert sum(line["event"] == "row_mended" for line in said) == 3  # two files, and the batch without any
     box.settle(runner)

@@ -54,7 +54,7 @@ first_wait_seconds = 1
 longest_wait_seconds = 2
 [schedule]
 sweep_seconds = 1
-scan_seconds = 2
+scan = "every 2 seconds"
 [logs]
 level = "debug"
 format = "{format}"

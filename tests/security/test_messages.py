@@ -9,8 +9,10 @@ import pytest
 from kombu import Connection
 
 from config import doorbell
+from config.queues import CENTRAL
+from config.rounds import VISIT
 from tests.integration.lab import until
-from workers import service, tasks
+from workers import service
 from workers.app import make_app
 
 
@@ -36,12 +38,12 @@ def test_a_pickled_message_is_refused_by_the_running_worker_and_nothing_is_execu
     def visit(_session: int) -> None:
         heard.set()
 
-    app.task(name=tasks.VISIT, shared=False)(visit)
+    app.task(name=VISIT, shared=False)(visit)
     mine = tmp_path / "executed"
 
     # When it is sent as its content, as an argument, and in other dresses
     with caplog.at_level(logging.ERROR, "celery"), service.running(app, concurrency=1):
-        headers = {"task": tasks.VISIT, "id": "1", "lang": "py", "argsrepr": "", "kwargsrepr": ""}
+        headers = {"task": VISIT, "id": "1", "lang": "py", "argsrepr": "", "kwargsrepr": ""}
         bodies = {
             "application/x-python-serialize": pickle.dumps(((Bomb(mine),), {}, {})),
             "application/x-yaml": f"!!python/object/apply:pathlib.Path.touch [{mine}]".encode(),
@@ -52,7 +54,7 @@ def test_a_pickled_message_is_refused_by_the_running_worker_and_nothing_is_execu
                 encoding = "binary" if "serialize" in kind else "utf-8"
                 producer.publish(
                     body,
-                    routing_key=doorbell.QUEUE,
+                    routing_key=CENTRAL,
                     content_type=kind,
                     content_encoding=encoding,
                     headers=headers,
@@ -60,7 +62,7 @@ def test_a_pickled_message_is_refused_by_the_running_worker_and_nothing_is_execu
                 )
         until(lambda: len(caplog.records) >= len(bodies), "each is refused")
         refused = not heard.is_set()
-        assert doorbell.ring("memory://", tasks.VISIT, 1)
+        assert doorbell.ring("memory://", VISIT, 1)
         assert heard.wait(60)
 
     # Then nothing of it ran

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from config import settings
 from config.guest import Guest
+from config.schedule import LabSchedule
 from config.sections import Lab
 from config.settings import load
 from transfer.transports.registry import KINDS, options_model
@@ -17,6 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encod
 SECTIONS: dict[str, type[BaseModel]] = {
     **{f"### `[{name}]`": model for name, model in settings._SECTIONS.items()},
     "### `[labs.<name>]`": Lab,
+    "### `[labs.<name>.schedule]`": LabSchedule,
     "### `[labs.<name>.guest]`": Guest,
     **{f'#### `transport = "{kind}"`': options_model(kind) for kind in KINDS},
 }

@@ -1,13 +1,16 @@
 """The one secret the program needs: where it comes from, and that it stays one."""
 
 import json
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from config import wiring
-from config.secrets import read_password, read_token
+from config.problems import Wrong
+from config.secrets import check_mode, read_password, read_token
 from config.sections import Alyx
 from transfer.errors import CatalogLoginRefused
 
@@ -91,3 +94,27 @@ def test_the_credential_is_the_one_the_config_names(file: Path) -> None:
     assert (by_token.token, by_token.password) == (SecretStr(TOKEN), None)
     assert (by_file.token, by_file.password) == (None, SecretStr(TOKEN))
     assert (direct.token, direct.password) == (None, SecretStr("hunter2"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+@pytest.mark.parametrize(
+    ("mode", "owner", "us", "fine"),
+    [
+        (0o400, 1000, 1000, True),
+        (0o440, 0, 1000, True),  # a credential of systemd, or a secret of an orchestrator
+        (0o440, 0, 0, False),  # whoever is root has no need to lend it
+        (0o440, 1000, 1000, False),
+        (0o460, 0, 1000, False),
+        (0o444, 0, 1000, False),
+    ],
+)
+def test_a_secret_of_roots_may_be_lent_to_our_group(
+    file: Path, monkeypatch: pytest.MonkeyPatch, mode: int, owner: int, us: int, fine: bool
+) -> None:
+    """As systemd does it with credentials: root owns the file, and the service's account may read it."""
+    facts = os.stat_result((0o100000 | mode, 0, 0, 1, owner, owner, 7, 0, 0, 0))
+    monkeypatch.setattr(Path, "stat", lambda _path: facts)
+    monkeypatch.setattr(os, "geteuid", lambda: us)
+
+    with nullcontext() if fine else pytest.raises(Wrong, match="can be read by others"):
+        check_mode(file)

@@ -23,9 +23,13 @@ would be seen by others (a final name, an announcement) waits until Alyx was rea
 
 
 def may_be_claimed(
-    table: Table, now: datetime, sources: Sequence[str] | None, only: Sequence[int] | None
+    table: Table,
+    now: datetime,
+    sources: Sequence[str] | None,
+    only: Sequence[int] | None,
+    targets: Sequence[str] | None = None,
 ) -> list[ColumnElement[bool]]:
-    """The conditions under which a session or batch may be claimed."""
+    """The conditions under which a session or batch may be claimed; `targets` are of batches."""
     due = [free(table, now), ~_takes_nothing(table.c.source, now)]
     if table is sessions:
         waiting = and_(sessions.c.not_before.is_(None), sessions.c.id.in_(_sessions_with_work(now)))
@@ -50,6 +54,8 @@ def may_be_claimed(
         ]
     if sources is not None:
         due.append(table.c.source.in_(sources))
+    if targets is not None:
+        due.append(batches.c.target.in_(targets))
     if only is not None:
         due.append(table.c.id.in_(only))
     return due

@@ -4,18 +4,19 @@ A beat may ring as often as it likes and two beats may ring at once: a job is ta
 come and nobody holds it.  A run that was missed while the machine slept is made up once.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 
 from transfer.ledger.engine import insert_into
 from transfer.ledger.leases import Lease, free, take
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import jobs
+from transfer.recurrence import Recurrence, is_due
 
 
-def claim_job(ledger: Ledger, name: str, *, every: timedelta, seconds: float) -> Lease | None:
-    """Take the job for `seconds` if it is due; None when it ran within `every` or somebody runs it.
+def claim_job(ledger: Ledger, name: str, *, when: Recurrence, seconds: float) -> Lease | None:
+    """Take the job for `seconds` if it is due; None when it is not yet due again or somebody runs it.
 
     Its heart must beat as a batch's does: if its holder dies, nobody runs it until the lease has lapsed.
     """
@@ -23,16 +24,12 @@ def claim_job(ledger: Ledger, name: str, *, every: timedelta, seconds: float) ->
     with ledger.writing() as connection:
         now = ledger.now(connection)
         connection.execute(insert_into(connection, jobs).values(name=name).on_conflict_do_nothing())
-        due = connection.scalar(
-            select(jobs.c.name)
-            .where(
-                jobs.c.name == name,
-                free(jobs, now),
-                or_(jobs.c.last_run.is_(None), jobs.c.last_run <= now - every),
-            )
+        found = connection.execute(
+            select(jobs.c.last_run)
+            .where(jobs.c.name == name, free(jobs, now))
             .with_for_update(skip_locked=True)
-        )
-        if due is None:
+        ).first()
+        if found is None or not is_due(when, found.last_run, now):
             return None
         lease = Lease("job", name, seconds=seconds)
         return lease if take(connection, lease, now) else None

@@ -172,13 +172,14 @@ class Ledger(Transactions):
         seconds: float,
         *,
         sources: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
         only: Sequence[int] | None = None,
     ) -> tuple[Lease, Batch] | None:
         """Lease one batch that has due items: by priority, then the oldest.  Raises `LedgerDiskFull`."""
         self.ensure_room()
         with self.writing() as connection:
             now = self.now(connection)
-            due = may_be_claimed(batches, now, sources, only)
+            due = may_be_claimed(batches, now, sources, only, targets)
             row = connection.execute(
                 select(batches)
                 .where(*due)
@@ -192,13 +193,18 @@ class Ledger(Transactions):
             return (lease, rows.batch(row)) if lease else None
 
     def due(
-        self, kind: Literal["session", "batch"], *, sources: Sequence[str] | None = None, limit: int = 200
+        self,
+        kind: Literal["session", "batch"],
+        *,
+        sources: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+        limit: int = 200,
     ) -> list[int]:
         """Ids of what could be claimed now, by priority, then the oldest: whom to ring for."""
         table = sessions if kind == "session" else batches
         with self.reading() as connection:
             now = self.now(connection)
-            query = select(table.c.id).where(*may_be_claimed(table, now, sources, None))
+            query = select(table.c.id).where(*may_be_claimed(table, now, sources, None, targets))
             query = query.order_by(table.c.priority.desc(), table.c.id)
             return list(connection.scalars(query.limit(limit)))
 

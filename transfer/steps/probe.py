@@ -69,7 +69,7 @@ def _look(looks: Looks, name: str) -> TransferError | None:
         if name == endpoints.ALYX:
             looks.catalog.repository(looks.labs[0].store)
         elif _is_store(looks, name):
-            _enter(looks, name)
+            look_at_store(looks, name)
         else:
             require_root(next(lab.root for lab in looks.labs if lab.repository == name))
     except TransferError as error:
@@ -77,12 +77,18 @@ def _look(looks: Looks, name: str) -> TransferError | None:
     return None
 
 
-def _enter(looks: Looks, store: str) -> None:
+def look_at_store(looks: Looks, store: str) -> int | None:
+    """Enter a store and remember what it tells; answers the bytes that are free there, None where that is not told.
+
+    Raises what entering it raises, and `StoreFull`.
+    """
     with looks.open_transport(store) as transport:
         if isinstance(transport, DelegatedTransport):
             transport.see_store()
-            return
+            return None
         free = transport.free_space()
-        endpoints.learnt(looks.ledger, store, free_bytes=free)
+        until = transport.capabilities.credential_until
+        endpoints.saw(looks.ledger, store, free_bytes=free, credential_until=until)
         if free == 0:
             raise StoreFull("the store has no room for a single byte", to=store)
+    return free

@@ -22,6 +22,7 @@ class Kind:
     options: type[BaseModel]
     open: Callable[[Any], StreamingTransport | DelegatedTransport]
     limits: Callable[[Any], Limits] | None = None  # how large a batch may be, where its own options say so
+    delegated: bool = False  # the bytes do not flow through us: a mover carries them
 
 
 def _sftp(options: SftpOptions) -> StreamingTransport:
@@ -52,7 +53,7 @@ def _ftp(options: FtpOptions) -> StreamingTransport:
 
 KINDS: dict[str, Kind] = {
     "ftp": Kind(FtpOptions, _ftp),
-    "globus": Kind(GlobusOptions, _globus, _globus_limits),
+    "globus": Kind(GlobusOptions, _globus, _globus_limits, delegated=True),
     "local": Kind(LocalOptions, LocalTransport.open),
     "sftp": Kind(SftpOptions, _sftp),
 }
@@ -61,6 +62,11 @@ KINDS: dict[str, Kind] = {
 def options_model(kind: str) -> type[BaseModel]:
     """The model that an endpoint's options must satisfy.  Raises ValueError for an unknown kind."""
     return _kind(kind).options
+
+
+def is_delegated(kind: str) -> bool:
+    """Whether a mover carries the bytes.  Raises ValueError for an unknown kind."""
+    return _kind(kind).delegated
 
 
 def limits_of(kind: str, options: BaseModel) -> Limits | None:
