@@ -43,9 +43,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+Restart = Callable[[], None]
+"""Ends a server as an administrator does and starts it again, at the same address; answers when it answers."""
+
+
 @contextmanager
 def postgres() -> Iterator[str]:
     """Run a PostgreSQL; yield its URL without a database name (append one)."""
+    with restartable_postgres() as (url, _):
+        yield url
+
+
+@contextmanager
+def restartable_postgres() -> Iterator[tuple[str, Restart]]:
+    """The same, and how to restart it."""
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     places = [str(path) for path in reversed(newest)]
     initdb = need("initdb", *places, install="apt-get install postgresql")
@@ -66,8 +77,9 @@ def postgres() -> Iterator[str]:
             "autovacuum": "off",
         }
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        with _running([*become, server, "-D", "data", *options], home, lambda: _answers_postgres(port)):
-            yield f"postgresql://postgres@127.0.0.1:{port}"
+        command = [*become, server, "-D", "data", *options]
+        with _running(command, home, lambda: _answers_postgres(port)) as restart:
+            yield f"postgresql://postgres@127.0.0.1:{port}", restart
 
 
 @contextmanager
@@ -86,12 +98,20 @@ def database(server: str, name: str, *, template: str = "template1") -> Iterator
 @contextmanager
 def redis() -> Iterator[str]:
     """Run a Redis that keeps nothing; yield its URL."""
+    with restartable_redis() as (url, _):
+        yield url
+
+
+@contextmanager
+def restartable_redis() -> Iterator[tuple[str, Restart]]:
+    """The same, and how to restart it: whatever waited in it is lost."""
     server = need("redis-server", install="apt-get install redis-server")
     with _home("redis", owner=None) as home:
         port = free_port()
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        with _running([server, *options, "--dir", str(home)], home, lambda: _says(port, b"PING", b"+PONG")):
-            yield f"redis://127.0.0.1:{port}/0"
+        command = [server, *options, "--dir", str(home)]
+        with _running(command, home, lambda: _says(port, b"PING", b"+PONG")) as restart:
+            yield f"redis://127.0.0.1:{port}/0", restart
 
 
 def flush(url: str) -> None:
@@ -174,26 +194,37 @@ def _home(name: str, *, owner: str | None) -> Iterator[Path]:
 @contextmanager
 def _running(
     command: list[str], home: Path, answers: Callable[[], bool], environ: dict[str, str] | None = None
-) -> Iterator[None]:
+) -> Iterator[Restart]:
     """Run `command` until the `with` ends; go on when it `answers`."""
-    with (
-        (home / "log").open("ab") as log,
-        subprocess.Popen(command, cwd=home, stdout=log, stderr=log, env=environ) as child,
-    ):
-        try:
+    with (home / "log").open("ab") as log:
+        children: list[subprocess.Popen[bytes]] = []
+
+        def start() -> None:
+            children.append(subprocess.Popen(command, cwd=home, stdout=log, stderr=log, env=environ))
             deadline = time.monotonic() + _PATIENCE
             while not answers():
-                if child.poll() is not None or time.monotonic() > deadline:
+                if children[-1].poll() is not None or time.monotonic() > deadline:
                     said = (home / "log").read_text(errors="replace")
                     pytest.fail(f"{command[0]} did not start:\n{said}")
                 time.sleep(0.05)
-            yield
-        finally:
-            child.send_signal(2)  # PostgreSQL: fast shutdown; Redis and RabbitMQ: stop
+
+        def end() -> None:
+            children[-1].send_signal(2)  # PostgreSQL: fast shutdown; Redis and RabbitMQ: stop
             try:
-                child.wait(_PATIENCE)
+                children[-1].wait(_PATIENCE)
             except subprocess.TimeoutExpired:
-                child.kill()
+                children[-1].kill()
+                children[-1].wait()
+
+        def restart() -> None:
+            end()
+            start()
+
+        try:
+            start()
+            yield restart
+        finally:
+            end()
 
 
 def _answers_postgres(port: int) -> bool:
