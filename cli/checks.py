@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cli.bench import Bench, Check, Note
 from cli.store_checks import STORE_CHECKS, compared
+from cli.worker_checks import WORKER_CHECKS
 from config import doorbell, wiring
 from transfer.errors import (
     CatalogRefused,
@@ -276,6 +277,7 @@ CHECKS = (
     Check("ledger rows", "installation", ledger_rows, needs=("ledger",)),
     Check("ledger clock", "installation", ledger_clock, needs=("ledger",)),
     Check("broker", "installation", broker),
+    *WORKER_CHECKS,
     Check("notices", "installation", notified, needs=("ledger",)),
     Check("alyx login", "installation", login),
     Check("alyx clock", "installation", clock, needs=("alyx login",)),

@@ -111,6 +111,7 @@ def _pause_the_other_store(ledger: "Ledger", settings: "Settings") -> None:
 def _working(settings: "Settings", script: "Mishaps") -> Iterator["Ledger"]:
     """Worker and beat at work; at the end nothing is slow any more, so that what is in hand is soon done."""
     from config import wiring
+    from config.queues import every_duty
     from workers.assembly import worker_app
     from workers.living import living
     from workers.service import running
@@ -122,7 +123,10 @@ def _working(settings: "Settings", script: "Mishaps") -> Iterator["Ledger"]:
         app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
         opened.enter_context(closing(crew.rounds.runner))
         crew.rounds.start()
-        opened.enter_context(living(ledger, version=wiring.version(), hands=_HANDS, latency=catalog.latency))
+        duty = str(every_duty(settings))
+        opened.enter_context(
+            living(ledger, version=wiring.version(), hands=_HANDS, duty=duty, latency=catalog.latency)
+        )
         opened.enter_context(running(app, concurrency=_HANDS))
         opened.callback(_no_limits, ledger, settings)
         opened.callback(script.hasten)

@@ -185,7 +185,11 @@ def check_line(found: "Check", max_age: timedelta) -> str:
         complaints.append(output.visible(found.disk_full).rstrip("."))
     if complaints:
         return f"PROBLEM: {'; '.join(complaints)}. Look with: alyx-transfer report"
+    if len(found.versions) > 1:
+        skew = f"; workers run versions {', '.join(found.versions)}: finish the upgrade"
+    else:
+        skew = ""
     if found.oldest_unsent is None:
-        return "OK: nothing waits"
+        return f"OK: nothing waits{skew}"
     wait = "file waits" if found.waiting == 1 else "files wait"
-    return f"OK: {found.waiting} {wait}, the oldest for {output.age(found.oldest_unsent, found.now)}"
+    return f"OK: {found.waiting} {wait}, the oldest for {output.age(found.oldest_unsent, found.now)}{skew}"

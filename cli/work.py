@@ -48,6 +48,7 @@ def worker(
     Without --lab and --central everything of the config is taken.
     """
     from config import logs, wiring
+    from config.queues import every_duty
     from transfer.niceness import step_back
     from workers.assembly import worker_app
     from workers.living import living
@@ -65,7 +66,9 @@ def worker(
             with closing(crew.rounds.runner):
                 crew.rounds.start()
                 step_back(wiring.niceness(settings))  # before the threads: they and their ssh inherit it
-                with living(ledger, version=wiring.version(), hands=concurrency, latency=catalog.latency):
+                taken = str(duty or every_duty(settings))
+                latency, version = catalog.latency, wiring.version()
+                with living(ledger, version=version, hands=concurrency, duty=taken, latency=latency):
                     run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
     finally:
         ledger.engine.dispose()

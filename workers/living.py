@@ -23,14 +23,14 @@ log = structlog.get_logger()
 
 @contextmanager
 def living(
-    ledger: Ledger, *, version: str, hands: int, latency: Callable[[], float | None]
+    ledger: Ledger, *, version: str, hands: int, duty: str, latency: Callable[[], float | None]
 ) -> Iterator[None]:
     """While the `with` lasts this process lives, with so many hands; `latency` is Alyx's, in seconds."""
     over = threading.Event()
 
     def beat() -> None:
         while True:
-            _say(lambda: crew.here(ledger, version=version, hands=hands))
+            _say(lambda: crew.here(ledger, version=version, hands=hands, duty=duty))
             if (seconds := latency()) is not None:
                 _say(partial(endpoints.learnt, ledger, endpoints.ALYX, latency_ms=round(seconds * 1000)))
             if over.wait(EVERY):

@@ -29,7 +29,9 @@ def show_endpoints(request: Request, board: TheBoard, person: Seeing) -> HTMLRes
 @router.get("/workers", response_class=HTMLResponse)
 def show_workers(request: Request, board: TheBoard, person: Seeing) -> HTMLResponse:
     """Each worker of the last week, and what it holds."""
-    return page(request, "workers.html", person, workers=workers(board.ledger))
+    known = workers(board.ledger)
+    versions = sorted({one.version for one in known if one.standing == "alive" and one.version})
+    return page(request, "workers.html", person, workers=known, versions=versions)
 
 
 @router.get("/schedule", response_class=HTMLResponse)

@@ -81,7 +81,9 @@ def _working(settings: Settings, mishaps: Mishaps) -> Iterator[Ledger]:
         app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
         opened.enter_context(closing(crew.rounds.runner))
         crew.rounds.start()
-        opened.enter_context(living(ledger, version=wiring.version(), hands=_HANDS, latency=catalog.latency))
+        opened.enter_context(
+            living(ledger, version=wiring.version(), hands=_HANDS, duty="", latency=catalog.latency)
+        )
         opened.enter_context(running(app, concurrency=_HANDS))
         opened.callback(mishaps.hasten)
         yield ledger

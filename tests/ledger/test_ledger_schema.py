@@ -35,7 +35,7 @@ def empty(empty_url: str) -> Iterator[Engine]:
 
 def test_an_empty_database_becomes_a_ledger(empty: Engine) -> None:
     # Given nothing, the check refuses
-    with pytest.raises(LedgerSchema, match=r"has schema none, this program needs 0004"):
+    with pytest.raises(LedgerSchema, match=r"has schema none, this program needs 0005"):
         schema.check(empty)
     # When it is migrated, twice
     schema.migrate(empty)
@@ -84,6 +84,7 @@ def test_a_ledger_of_a_newer_version_is_refused_with_a_sentence(empty: Engine) -
     schema.migrate(empty)
     with empty.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE schema_floor SET revision = '9999'"))
     with pytest.raises(
         LedgerSchema, match=r"a newer alyx-transfer made this ledger \(schema 9999\)"
     ) as refused:

@@ -30,7 +30,7 @@ def latency_ms(place: Place) -> object:
 
 def test_a_worker_lives_while_it_works_and_stops_when_it_stops(place: Place) -> None:
     endpoints.ensure(place.ledger, [ALYX])
-    with living(place.ledger, version="1", hands=4, latency=lambda: 0.035):
+    with living(place.ledger, version="1", hands=4, duty="cortexlab", latency=lambda: 0.035):
         until(lambda: standings(place) == ["alive"], "it says that it lives")
         until(lambda: latency_ms(place) == 35, "it says how long Alyx takes")
     assert standings(place) == ["stopped"]
@@ -47,6 +47,6 @@ def test_a_ledger_that_is_away_keeps_no_worker_from_its_work(
 
     monkeypatch.setattr(crew, "here", away)
     monkeypatch.setattr(crew, "gone", away)
-    with living(place.ledger, version="1", hands=4, latency=lambda: None):
+    with living(place.ledger, version="1", hands=4, duty="cortexlab", latency=lambda: None):
         until(lambda: bool(asked), "it tries to say that it lives")
     assert len(asked) >= 2

@@ -17,6 +17,7 @@ from transfer.ledger import incidents
 from transfer.ledger.due import WITHOUT_ALYX
 from transfer.ledger.endpoints import ALYX
 from transfer.ledger.files import TROUBLE
+from transfer.ledger.glance import crew
 from transfer.ledger.leases import free
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.sanity import rows_without_owner
@@ -136,6 +137,7 @@ class Check:
     too_old: bool
     rows_without_owner: int = 0
     incidents: tuple[str, ...] = ()  # code and endpoint of those that wait for a person
+    versions: tuple[str, ...] = ()  # of the workers that live; several while a fleet is being upgraded
     disk_full: str | None = None  # what a person reads while the ledger's disk has no room for new work
 
     @property
@@ -187,6 +189,7 @@ def check(
             too_old=oldest is not None and now - oldest > max_age,
             rows_without_owner=rows_without_owner(connection, now),
             incidents=incidents.for_a_person(connection),
+            versions=crew.versions(connection, now),
             disk_full=_disk_full(ledger),
         )
 

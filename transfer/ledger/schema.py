@@ -1,7 +1,9 @@
 """The ledger's schema and its migrations.
 
-A ledger that this program has not made, or that a newer version has, is refused: guessing at rows that
-promise where files are would be worse than stopping.
+A ledger that this program has not made is refused: guessing at rows that promise where files are would be worse than
+stopping.  So is one that a newer version has changed, except where that version only added to it: `schema_floor` names
+the oldest schema whose programs may still work there.  A migration that takes away or changes what older programs use
+moves the floor up; one that adds leaves it, so that a fleet can be upgraded one machine after the other.
 """
 
 from pathlib import Path
@@ -35,35 +37,55 @@ def head() -> str:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the ledger to `head`; safe when several processes do it at once.  Raises `LedgerSchema`."""
+    """Bring the ledger to `head`; safe when several processes do it at once, and while others work on it.
+
+    A newer ledger is left as it is where its floor says that this program may work on it.  Raises `LedgerSchema`.
+    """
     if _current(engine) == head():
         return
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         _refuse_strangers(connection)
-        command.upgrade(_config(connection), "head")
+        if _revision(connection) in (None, *_known()):
+            command.upgrade(_config(connection), "head")
 
 
 def check(engine: Engine) -> None:
-    """Raise `LedgerSchema` unless the ledger stands exactly at `head`."""
-    revision = _current(engine)
-    if revision != head():
-        raise LedgerSchema(
-            f"the ledger has schema {revision or 'none'}, this program needs {head()}", to=shown(engine.url)
-        )
+    """Raise `LedgerSchema` unless the ledger stands at `head`, or at a newer schema that this program may work with."""
+    with engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
+        revision = _revision(connection)
+        if revision != head() and not _is_newer_and_fits(connection, revision):
+            raise LedgerSchema(
+                f"the ledger has schema {revision or 'none'}, this program needs {head()}",
+                to=shown(engine.url),
+            )
 
 
 def _current(engine: Engine) -> str | None:
     with engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _known() -> set[str]:
+    """Every schema this program has ever made."""
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
+def _is_newer_and_fits(connection: Connection, revision: str | None) -> bool:
+    if revision is None or revision in _known() or not inspect(connection).has_table("schema_floor"):
+        return False
+    return connection.scalar(text("SELECT revision FROM schema_floor")) in _known()
 
 
 def _refuse_strangers(connection: Connection) -> None:
     where = shown(connection.engine.url)
-    revision = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision is not None and revision not in known:
+    revision = _revision(connection)
+    if revision is not None and revision not in _known() and not _is_newer_and_fits(connection, revision):
         raise LedgerSchema(f"a newer alyx-transfer made this ledger (schema {revision})", to=where)
     taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
     if revision is None and taken:

@@ -414,9 +414,18 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("version", String(64), nullable=False),
     Column("hands", Integer, nullable=False),  # pieces of work at once
+    Column("duty", String(500), nullable=False, server_default=""),  # what it takes: labs, "central"
     Column("started_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
     Column("stopped_at", Instant),
+)
+
+schema_floor = Table(
+    "schema_floor",
+    metadata,
+    Column(
+        "revision", String(32), nullable=False
+    ),  # programs that know this schema may work here (see `schema`)
 )
 
 tokens = Table(

@@ -31,20 +31,24 @@ class Holding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """One worker process.  `standing`: alive, silent (not heard of for `SILENT_AFTER`), stopped."""
+    """One worker process.  `standing`: alive, silent (not heard of for `SILENT_AFTER`), stopped.
+
+    `duty` is what it takes: names of labs, "central"; empty where that is not known.
+    """
 
     holder: str
     host: str
     pid: int
     version: str
     hands: int
+    duty: str
     started_at: datetime
     seen_at: datetime
     standing: str
     holds: tuple[Holding, ...]
 
 
-def here(ledger: Ledger, *, version: str, hands: int) -> None:
+def here(ledger: Ledger, *, version: str, hands: int, duty: str = "") -> None:
     """Say that this process lives; called at the start and every minute."""
     with ledger.writing() as connection:
         now = ledger.now(connection)
@@ -54,12 +58,21 @@ def here(ledger: Ledger, *, version: str, hands: int) -> None:
             pid=os.getpid(),
             version=version,
             hands=hands,
+            duty=duty,
             started_at=now,
             seen_at=now,
         )
-        said = {"version": version, "hands": hands, "seen_at": now, "stopped_at": None}
+        said = {"version": version, "hands": hands, "duty": duty, "seen_at": now, "stopped_at": None}
         connection.execute(row.on_conflict_do_update(index_elements=[table.c.holder], set_=said))
         connection.execute(delete(table).where(table.c.seen_at < now - _FORGOTTEN_AFTER))
+
+
+def versions(connection: Connection, now: datetime) -> tuple[str, ...]:
+    """Of the workers that live; more than one while a fleet is being upgraded."""
+    living = select(table.c.version).where(
+        table.c.stopped_at.is_(None), table.c.seen_at >= now - SILENT_AFTER
+    )
+    return tuple(connection.scalars(living.distinct().order_by(table.c.version)))
 
 
 def gone(ledger: Ledger) -> None:
@@ -89,7 +102,7 @@ def workers(ledger: Ledger, *, since: timedelta = timedelta(days=7)) -> tuple[Wo
     return tuple(sorted(found, key=lambda one: (_STANDINGS.index(one.standing), one.holder)))
 
 
-_SAID = ("holder", "host", "pid", "version", "hands", "started_at", "seen_at")
+_SAID = ("holder", "host", "pid", "version", "hands", "duty", "started_at", "seen_at")
 _STANDINGS = ("alive", "silent", "stopped")
 
 
@@ -108,6 +121,7 @@ def _unsaid(holder: str, holds: tuple[Holding, ...], now: datetime) -> Worker:
         pid=int(pid) if pid.isdigit() else 0,
         version="",
         hands=len(holds),
+        duty="",
         started_at=now,
         seen_at=now,
         standing="alive",
