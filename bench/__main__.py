@@ -1,14 +1,15 @@
-"""`python -m bench overhead`, `transports` and `dashboard`; their arguments are their own."""
+"""`python -m bench overhead`, `transports`, `dashboard` and `scale`; their arguments are their own."""
 
 import sys
 from collections.abc import Callable
 
-from bench import dashboard, overhead, transports
+from bench import dashboard, overhead, scale, transports
 
 _KINDS: dict[str, Callable[[], None]] = {
     "overhead": overhead.main,
     "transports": transports.main,
     "dashboard": dashboard.main,
+    "scale": scale.main,
 }
 
 

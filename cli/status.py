@@ -185,10 +185,8 @@ def check_line(found: "Check", max_age: timedelta) -> str:
         complaints.append(output.visible(found.disk_full).rstrip("."))
     if complaints:
         return f"PROBLEM: {'; '.join(complaints)}. Look with: alyx-transfer report"
-    if len(found.versions) > 1:
-        skew = f"; workers run versions {', '.join(found.versions)}: finish the upgrade"
-    else:
-        skew = ""
+    several = len(found.versions) > 1
+    skew = f"; workers run versions {', '.join(found.versions)}: finish the upgrade" if several else ""
     if found.oldest_unsent is None:
         return f"OK: nothing waits{skew}"
     wait = "file waits" if found.waiting == 1 else "files wait"

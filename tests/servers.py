@@ -48,14 +48,14 @@ Restart = Callable[[], None]
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """Run a PostgreSQL; yield its URL without a database name (append one)."""
-    with restartable_postgres() as (url, _):
+def postgres(**more: str | int) -> Iterator[str]:
+    """Run a PostgreSQL; yield its URL without a database name (append one).  `more` are settings of its own."""
+    with restartable_postgres(**more) as (url, _):
         yield url
 
 
 @contextmanager
-def restartable_postgres() -> Iterator[tuple[str, Restart]]:
+def restartable_postgres(**more: str | int) -> Iterator[tuple[str, Restart]]:
     """The same, and how to restart it."""
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     places = [str(path) for path in reversed(newest)]
@@ -75,6 +75,7 @@ def restartable_postgres() -> Iterator[tuple[str, Restart]]:
             "full_page_writes": "off",
             "shared_buffers": "16MB",
             "autovacuum": "off",
+            **more,
         }
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         command = [*become, server, "-D", "data", *options]

@@ -1,4 +1,4 @@
-"""A fleet: each lab's machine with its own worker and config, a central one, two beats; PostgreSQL and Redis restart."""
+"""A fleet: each lab's machine with a worker and config of its own, a central one, two beats; servers that restart."""
 
 import re
 import signal
@@ -71,7 +71,8 @@ def visitors(lab: Place) -> set[int]:
     rows = lab.ask(
         "SELECT DISTINCT events.actor FROM events JOIN sessions ON events.subject_id = CAST(sessions.id AS VARCHAR) "
         f"WHERE events.subject = 'session' AND events.what = 'claimed' AND sessions.source = '{lab.repository}' "
-        "UNION SELECT DISTINCT events.actor FROM events JOIN batches ON events.subject_id = CAST(batches.id AS VARCHAR) "
+        "UNION SELECT DISTINCT events.actor FROM events "
+        "JOIN batches ON events.subject_id = CAST(batches.id AS VARCHAR) "
         f"WHERE events.subject = 'batch' AND events.what = 'claimed' AND batches.source = '{lab.repository}'"
     )
     return {int(str(row[0]).rpartition(":")[2]) for row in rows}

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import and_, bindparam, func, insert, select, update
 
 from transfer.ledger import rows
 from transfer.ledger.guarded import Guarded, Move, chunks
@@ -225,8 +225,13 @@ def _vanished(tx: Guarded, session: Session, seen: set[int]) -> list[Item]:
             items.c.open == 1,
             items.c.hold.is_(None),
             items.c.status.in_(_NEEDS_SOURCE),
+            ~_said_to_stand_there,
         )
     return found
+
+
+# A rebuilt ledger's: announced by the ledger that was lost, and not looked at yet.  It may need nothing of the lab.
+_said_to_stand_there = and_(copies.c.announced.is_(True), copies.c.proved_md5.is_(None))
 
 
 _NEEDS_SOURCE = (Status.DISCOVERED, Status.REGISTERED, Status.PLANNED)
