@@ -13,15 +13,17 @@ from sqlalchemy import select, update
 
 from transfer.catalog.base import AgentTask, Catalog
 from transfer.errors import ForeignLedger, RestoredLedger
-from transfer.ledger import standing
+from transfer.ledger import endpoints, standing
 from transfer.ledger.guarded import Guarded
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.tables import batches, items, sessions
 from transfer.ledger.tables import ledger as ledger_table
 from transfer.model import Lab
+from transfer.secrecy import masked
 from transfer.status import Status
 
 NAME = "alyx-transfer"
+_LONGEST = 500  # characters of an error in Alyx's row
 
 
 def check_owner(ledger: Ledger, catalog: Catalog, lab: Lab) -> None:
@@ -63,6 +65,7 @@ def mirror(ledger: Ledger, catalog: Catalog, lab: Lab, *, version: str) -> str:
         if files
         else "all sent"
     )
+    trouble = _trouble(ledger, lab)
     event = ledger.last_event()
     catalog.write_agent_task(
         NAME,
@@ -76,6 +79,7 @@ def mirror(ledger: Ledger, catalog: Catalog, lab: Lab, *, version: str) -> str:
             "at": ledger.moment().isoformat(timespec="seconds"),
             "files_waiting": files,
             "bytes_waiting": size,
+            "last_error": masked(trouble)[:_LONGEST] if trouble else None,
             "version": version,
         },
         log=line,
@@ -83,6 +87,14 @@ def mirror(ledger: Ledger, catalog: Catalog, lab: Lab, *, version: str) -> str:
     with ledger.writing() as connection:
         connection.execute(update(ledger_table).values(mirrored_event=event))
     return line
+
+
+def _trouble(ledger: Ledger, lab: Lab) -> str | None:
+    """What is wrong at the lab now: a place that is kept back, else what was held last."""
+    for name in (endpoints.ALYX, lab.repository, lab.store):
+        if ledger.is_kept_back(name):
+            return f"{name}: {endpoints.last_failure(ledger, name)[1] or 'kept back'}"
+    return standing.held_last(ledger, lab.repository)
 
 
 def recover(ledger: Ledger, *, why: str) -> int:

@@ -168,7 +168,8 @@ class _Host:
                 wish=self._wish,
                 recording=flag.look(self._clock(), now) if flag else None,
             )
-            if before is None or (before.rate, before.origin) != (self._found.rate, self._found.origin):
+            # The first look of a process is no change: the dashboard's own, for one, looks anew at each request.
+            if before is not None and (before.rate, before.origin) != (self._found.rate, self._found.origin):
                 log.info("limit_changed", at=self._name, rate=self._found.rate, because=self._found.because)
         return self._found
 

@@ -14,6 +14,7 @@ told then.  In quiet hours nothing is said; it is said afterwards.
 Not here: what the concerns are (`transfer.ledger.concerns`), who is told and how (`config.messenger`).
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -178,9 +179,17 @@ def _message(entries: Sequence[_Entry], rules: Rules) -> Message:
 
 
 def plain(words: str) -> str:
-    """One line without control characters, at most `_SENTENCE` letters: it may quote a server or a file's name."""
+    """One line without control characters, at most `_SENTENCE` letters: it may quote a server or a file's name.
+
+    Nor does it call anybody or become a link or a tag where a messenger reads Markdown or HTML.
+    """
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in words).split())
+    line = _CALLS.sub(r"\1 \2", line).translate(_TAGS).replace("](", "] (")
     return line if len(line) <= _SENTENCE else f"{line[: _SENTENCE - 1]}…"
+
+
+_CALLS = re.compile(r"(@)(everyone|here|channel|all)\b", re.IGNORECASE)
+_TAGS = str.maketrans("<>", "‹›")
 
 
 def _length(length: timedelta) -> str:

@@ -34,7 +34,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One failure.  `detail` is `what` happened, `to` which thing, and the `remedy`, as one sentence."""
+    """One failure.  `detail` is `what` happened, `to` which thing, and the `remedy`, as one sentence.
+
+    `type` is the page of this dashboard that says what the code means, as a path: `/errors/E-4008`.
+    """
 
     type: str
     title: str
@@ -54,7 +57,7 @@ Page = Callable[[Request, Problem], Response]
 def problem_of(error: TransferError, *, status: int | None = None) -> Problem:
     """A failure of ours as a problem; `status` where the usual one of its kind is not meant."""
     return Problem(
-        type=error.page(),
+        type=f"/errors/{error.code}",
         title=error.name.replace("-", " "),
         status=status or status_of(error),
         detail=error.sentence,

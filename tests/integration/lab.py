@@ -313,15 +313,24 @@ def working(settings: Settings, *, concurrency: int = 2) -> Iterator[tuple[Ledge
 
 
 _PROGRAM = "from cli.main import run; run()"
+_WRONG_CLOCK = """
+import datetime, time_machine
+now = datetime.datetime.now(datetime.timezone.utc)
+time_machine.travel(now + datetime.timedelta(seconds={ahead}), tick=True).start()
+"""
 
 
 class Program:
-    """`alyx-transfer <words>` as a process of its own; what it says is in `said`."""
+    """`alyx-transfer <words>` as a process of its own; what it says is in `said`.
 
-    def __init__(self, config: Path, *words: str) -> None:
+    Its machine's clock is `ahead` by so many seconds, or behind.
+    """
+
+    def __init__(self, config: Path, *words: str, ahead: float = 0) -> None:
         self._lines: list[str] = []
+        program = (_WRONG_CLOCK.format(ahead=ahead) if ahead else "") + _PROGRAM
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, "--config", str(config), *words],
+            [sys.executable, "-c", program, "--config", str(config), *words],
             cwd=REPOSITORY,
             env={key: value for key, value in os.environ.items() if not key.startswith("ALYX_TRANSFER_")},
             stdout=subprocess.PIPE,
@@ -375,8 +384,8 @@ def programs() -> Iterator[Callable[..., Program]]:
     """Start programs; whatever still runs at the end is killed."""
     started: list[Program] = []
 
-    def start(config: Path, *words: str) -> Program:
-        started.append(Program(config, *words))
+    def start(config: Path, *words: str, ahead: float = 0) -> Program:
+        started.append(Program(config, *words, ahead=ahead))
         return started[-1]
 
     try:

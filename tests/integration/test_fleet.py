@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,23 @@ def _jobs(said: str) -> list[str]:
     """The rounds that a worker says it walked."""
     found = re.findall(r"round_walked\s.*?job=(?:'([^']+)'|(\S+))", said)
     return [quoted or plain for quoted, plain in found]
+
+
+@pytest.mark.parametrize("ahead", [7200.0, -10_800.0])
+def test_a_machine_whose_clock_is_wrong_takes_nobodys_work_and_does_its_own(
+    fleet: Fleet, start: Start, ahead: float
+) -> None:
+    """Leases, due times and rounds go by the database's clock: a clock that is hours wrong lapses no lease, and
+    neither hurries nor delays anything."""
+    lab = fleet.there
+    wrong = start(fleet.config_there, "worker", "--embedded-beat", ahead=ahead)
+    right = start(fleet.config_there, "worker", "--embedded-beat")
+    until(lab.done, "every file has its receipt")
+    ends = [wrong.stop(), right.stop()]
+
+    assert ends == [0, 0], (wrong.said, right.said)
+    assert lab.outcome() == lab.calm()
+    assert "lease_lost" not in wrong.said + right.said
+    assert visitors(lab), "somebody worked"
+    (span,) = lab.ask("SELECT max(at) - min(at) AS told FROM events")
+    assert span.told < timedelta(minutes=5), "no event is dated by the wrong clock"

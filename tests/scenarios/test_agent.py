@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.world import LAB_SERVER, World, world
+from tests.world import LAB_SERVER, STORE, World, world
 from transfer import agent
 from transfer.errors import ForeignLedger, RestoredLedger
+from transfer.ledger import endpoints
 from transfer.rounds import Rounds
 from transfer.runner import Runner
+from transfer.secrecy import remember
 from transfer.transports.local import LocalTransport
 
 NAME, OTHER = "alf/spikes.times.npy", "alf/spikes.amps.npy"
@@ -57,6 +59,36 @@ def test_the_agents_row_says_that_it_lives_and_what_waits(box: World) -> None:
     box.settle(runner)
     assert mirror(box, runner) == "all sent"
     assert task(box)["id"] == row["id"]
+
+
+def test_the_agents_row_says_what_is_wrong_and_forgets_it_when_it_is_well_again(box: World) -> None:
+    """A place that is kept back comes before a file that is held; no password of ours is in it."""
+    remember("sesame-of-the-store")
+    session = box.session()
+    box.write(session, NAME, b"12345")
+    runner = box.runner()
+    box.see(runner, session)
+    runner.advance_session()
+    (session / NAME).unlink()
+    box.see(runner, session)
+    runner.advance_session()
+    mirror(box, runner)
+    assert "gone" in task(box)["arguments"]["last_error"]
+
+    endpoints.pause(
+        runner.ledger, STORE, by="person:kate", reason="the disks are exchanged: sesame-of-the-store"
+    )
+    mirror(box, runner)
+    said = task(box)["arguments"]["last_error"]
+    assert said.startswith(f"{STORE}: the disks are exchanged")
+    assert "sesame" not in said
+
+    endpoints.resume(runner.ledger, STORE)
+    box.write(session, NAME, b"12345")
+    box.see(runner, session)
+    box.settle(runner)
+    mirror(box, runner)
+    assert task(box)["arguments"]["last_error"] is None
 
 
 def test_a_second_ledger_for_the_repository_is_refused(box: World) -> None:

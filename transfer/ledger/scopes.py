@@ -64,13 +64,14 @@ def sessions_of(target: Target) -> list[ColumnElement[bool]] | None:
 
 
 def with_open_items() -> ColumnElement[bool]:
-    """The condition that a file of the session is on its way."""
-    return exists().where(
+    """The condition that a file of the session is on its way, also in a query that joins items by itself."""
+    files = exists().where(
         datasets.c.session == sessions.c.id,
         copies.c.dataset == datasets.c.id,
         items.c.copy == copies.c.id,
         items.c.open == OPEN,
     )
+    return files.correlate(sessions)
 
 
 def sessions_of_batch(target: Target) -> Select[Any]:

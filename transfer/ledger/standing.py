@@ -183,6 +183,25 @@ def backlog(ledger: Ledger, source: str) -> tuple[int, int, timedelta]:
     return len(rows), sum(row.size for row in rows), now - oldest
 
 
+def held_last(ledger: Ledger, source: str) -> str | None:
+    """What a person reads about the session or file of a lab that was held last; None where nothing is held."""
+    of_items = (
+        select(items.c.hold_text)
+        .join(copies, copies.c.id == items.c.copy)
+        .join(datasets, datasets.c.id == copies.c.dataset)
+        .join(sessions, sessions.c.id == datasets.c.session)
+        .where(items.c.open == 1, items.c.hold.is_not(None), sessions.c.source == source)
+        .order_by(items.c.id.desc())
+    )
+    of_sessions = (
+        select(sessions.c.hold_text)
+        .where(sessions.c.source == source, sessions.c.hold.is_not(None))
+        .order_by(sessions.c.id.desc())
+    )
+    with ledger.reading() as connection:
+        return connection.scalar(of_sessions.limit(1)) or connection.scalar(of_items.limit(1))
+
+
 def arrived_of(ledger: Ledger, session_ids: Sequence[int]) -> tuple[int, int, int, int]:
     """Of these sessions: files recorded, files known, bytes sent at least, bytes known."""
     sent = (Status.SENT, Status.VERIFIED, Status.PUBLISHED, Status.RECORDED)
