@@ -114,6 +114,10 @@ class Asking(Protocol):
 
     def clear_limit(self, lab: str, *, why: str | None) -> None: ...
 
+    def set_timetable(self, lab: str, entries: "Sequence[str]", *, why: str | None) -> None: ...
+
+    def clear_timetable(self, lab: str, *, why: str | None) -> None: ...
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabZone:

@@ -36,7 +36,18 @@ def bandwidth(
     until: Annotated[
         str | None, typer.Option("--until", metavar="TIME", help="Until then: 18:00, or 2026-03-04T18:00.")
     ] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Let the config's timetable hold again.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Let the timetable hold again.")] = False,
+    timetable: Annotated[
+        str | None,
+        typer.Option(
+            "--timetable",
+            metavar="WEEK",
+            help='A week instead of the config\'s: "mon-fri 08:00-19:00 20MB/s; otherwise unlimited".',
+        ),
+    ] = None,
+    config_timetable: Annotated[
+        bool, typer.Option("--config-timetable", help="Let the config's timetable hold again.")
+    ] = False,
     why: Annotated[
         str | None, typer.Option("--why", metavar="TEXT", help="The reason, shown wherever it holds.")
     ] = None,
@@ -45,12 +56,19 @@ def bandwidth(
     token_file: TokenFile = None,
 ) -> None:
     """Show what may be sent from each lab machine now, or change it at once."""
-    _refuse_confusion(lab, limit, lasting, until, clear=clear, why=why)
+    weekly = timetable is not None or config_timetable
+    if weekly:
+        _refuse_two_wishes(lab, limit, clear=clear, both=timetable is not None and config_timetable)
+    _refuse_confusion(lab, limit, lasting, until, clear=clear, why=None if weekly else why)
     with asking(context, server, token_file) as asked:
         if lab is not None and limit is not None:
             _set(asked, lab, limit, lasting, until, why)
         elif lab is not None and clear:
             asked.clear_limit(lab, why=why)
+        elif lab is not None and timetable is not None:
+            _set_timetable(asked, lab, timetable, why)
+        elif lab is not None and config_timetable:
+            asked.clear_timetable(lab, why=why)
         found = asked.standings(lab)
     if as_json:
         output.document([row(name, one) for name, one in found])
@@ -58,7 +76,7 @@ def bandwidth(
     output.listing(
         [row(name, one) for name, one in found], _COLUMNS, as_json=False, empty="The config names no lab."
     )
-    if limit is not None or clear:
+    if limit is not None or clear or weekly:
         output.say(_HEEDED)
 
 
@@ -79,6 +97,26 @@ def _refuse_confusion(
         raise typer.BadParameter("--for and --until say the same thing: keep one.")
     if why and limit is None and not clear:
         raise typer.BadParameter("--why goes with a limit or with --clear.")
+
+
+def _refuse_two_wishes(lab: str | None, limit: str | None, *, clear: bool, both: bool) -> None:
+    if lab is None or limit is not None or clear:
+        raise typer.BadParameter("--timetable and --config-timetable need a LAB, no limit and no --clear.")
+    if both:
+        raise typer.BadParameter("--timetable and --config-timetable say opposite things: keep one.")
+
+
+def _set_timetable(asked: Asking, lab: str, week: str, why: str | None) -> None:
+    from transfer.timetable import Misread, read_timetable, written
+
+    entries, zone = written([week]), asked.lab(lab).timezone
+    if not entries:
+        raise typer.BadParameter('--timetable says nothing. Write for example "otherwise unlimited".')
+    try:
+        read_timetable(entries, ZoneInfo(zone) if zone else None)
+    except Misread as misread:
+        raise typer.BadParameter(str(misread)) from misread
+    asked.set_timetable(lab, entries, why=why)
 
 
 def _set(

@@ -12,7 +12,7 @@ from cli.invocation import of
 
 _PACKAGES = ("fastapi", "itsdangerous", "jinja2", "prometheus_client", "python_multipart", "uvicorn")
 
-_PATIENCE = 5.0  # seconds a page waits for a ledger that is away before it says so
+PATIENCE = 5.0  # seconds a page waits for a ledger that is away before it says so
 
 
 def add(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def dashboard(
     settings = of(context).settings()
     logs.configure(settings.logs)
     ledger = wiring.ledger(settings)
-    ledger.patience = _PATIENCE
+    ledger.patience = PATIENCE
     board = Board(
         settings=settings,
         ledger=ledger,

@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from cli import output
+from cli.dashboard import PATIENCE
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -148,6 +149,7 @@ def _served(settings: "Settings") -> Iterator[str]:
     from dashboard.serving import serving
 
     ledger = wiring.ledger(settings)
+    ledger.patience = PATIENCE
     try:
         with serving(_board(settings, ledger), settings.dashboard.host, settings.dashboard.port) as address:
             yield address

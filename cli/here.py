@@ -128,6 +128,14 @@ class Here:
     def clear_limit(self, lab: str, *, why: str | None) -> None:
         bandwidth.clear_limit(self._ledger, self._machine(lab), why=why)
 
+    def set_timetable(self, lab: str, entries: "Sequence[str]", *, why: str | None) -> None:
+        endpoints.ensure(self._ledger, self._desk.endpoint_names)
+        zone = self.lab(lab).timezone
+        bandwidth.set_timetable(self._ledger, self._machine(lab), entries, timezone=zone, why=why)
+
+    def clear_timetable(self, lab: str, *, why: str | None) -> None:
+        bandwidth.clear_timetable(self._ledger, self._machine(lab), why=why)
+
     def _machine(self, lab: str) -> str:
         return self._desk.settings.labs[self.lab(lab).name].repository
 

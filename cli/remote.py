@@ -203,6 +203,14 @@ class There:
         body = {"target": f"lab:{self.lab(lab).name}", "why": why}
         self._line.post("/actions/unlimit", TypeAdapter(_Changed), body)
 
+    def set_timetable(self, lab: str, entries: Sequence[str], *, why: str | None) -> None:
+        body = {"target": f"lab:{self.lab(lab).name}", "entries": list(entries), "why": _needed(why)}
+        self._line.post("/actions/timetable", TypeAdapter(_Changed), body)
+
+    def clear_timetable(self, lab: str, *, why: str | None) -> None:
+        body = {"target": f"lab:{self.lab(lab).name}", "why": why}
+        self._line.post("/actions/untimetable", TypeAdapter(_Changed), body)
+
 
 def _needed(why: str | None) -> str:
     """The reason, which a dashboard asks for."""

@@ -189,8 +189,11 @@ def labs(settings: Settings, duty: "Duty | None" = None) -> "list[Lab]":
     return [lab(settings, name) for name in wanted]
 
 
-def guest(settings: Settings, ledger: "Ledger") -> "Guest":
-    """The manners of this process on the labs' machines."""
+def guest(settings: Settings, ledger: "Ledger", duty: "Duty | None" = None) -> "Guest":
+    """The manners of this process on the machines of its labs.
+
+    What keeps another machine's lab quiet, its own worker sees and tells the ledger, which every claim asks.
+    """
     from transfer.bandwidth import Plan
     from transfer.guest import Guest, Manners
     from transfer.recording import Flag
@@ -204,7 +207,8 @@ def guest(settings: Settings, ledger: "Ledger") -> "Guest":
             processes=told.processes,
         )
 
-    return Guest(ledger, {lab.repository: manners(name) for name, lab in settings.labs.items()})
+    here = settings.labs if duty is None else duty.labs
+    return Guest(ledger, {settings.labs[name].repository: manners(name) for name in here})
 
 
 def niceness(settings: Settings) -> int:
@@ -246,7 +250,7 @@ def runner(
         patience=settings.journey.patience,
         lease_seconds=settings.journey.lease_seconds,
         on_moved=on_moved,
-        guest=guest(settings, ledger),
+        guest=guest(settings, ledger, duty),
     )
 
 

@@ -4,7 +4,7 @@ Three things have a say, the strongest first:
 
     the rig records   at most `while_recording`, whatever else holds
     a person          `alyx-transfer bandwidth LAB 10MB/s --for 2h`: instead of the timetable, until it ends
-    the timetable     of the config (see `timetable`)
+    the timetable     a person's, from the dashboard or `alyx-transfer bandwidth timetable`; else the config's
 
 `Bucket` is the arithmetic of a limit: over any length of time at most rate x time bytes move, and `BURST` seconds'
 worth besides.  The caller brings the clock; whoever waits between two pieces of a file is in `guest`.
@@ -13,9 +13,10 @@ worth besides.  The caller brings the clock; whoever waits between two pieces of
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from transfer.errors import QuietHours, RigRecording, TransferError
-from transfer.timetable import Rate, Timetable, shown
+from transfer.timetable import Misread, Rate, Timetable, read_timetable, shown
 
 BURST = 0.5
 """Seconds' worth of bytes that an idle line may send at once."""
@@ -66,11 +67,39 @@ class Recording:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A timetable that a person wrote instead of the config's, and whose hours these are."""
+
+    entries: tuple[str, ...]
+    timezone: str | None
+    by: str
+    since: datetime
+    why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What the config says of one lab machine."""
+    """The timetable of one lab machine, who wrote it, and what holds while the rig records."""
 
     timetable: Timetable = field(default_factory=Timetable)
     while_recording: Rate = 0
+    author: str = "the timetable of the config"
+
+    def under(self, written: Written) -> "Plan":
+        """The same with a person's timetable.  Raises `Misread`, also where this machine has no such time zone."""
+        reason = f": {written.why}" if written.why else ""
+        return replace(
+            self,
+            timetable=read_timetable(written.entries, _zone(written.timezone)),
+            author=f"the timetable that {written.by.removeprefix('person:')} set{reason}",
+        )
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, ValueError, OSError) as error:
+        raise Misread(f'there is no time zone "{name}"', "Install the system's time zones.") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +128,7 @@ class Standing:
 
 def standing(now: datetime, plan: Plan, *, wish: Wish | None, recording: Recording | None) -> Standing:
     """The limit in force at `now`."""
-    chosen = _wished(plan.timetable, wish) if wish and _holds(wish, now) else _planned(now, plan.timetable)
+    chosen = _wished(plan.timetable, wish) if wish and _holds(wish, now) else _planned(now, plan)
     if recording is None:
         return chosen
     if _at_most(chosen.rate, plan.while_recording):
@@ -120,14 +149,14 @@ def _at_most(rate: Rate, limit: Rate) -> bool:
     return limit is None or (rate is not None and rate <= limit)
 
 
-def _planned(now: datetime, timetable: Timetable) -> Standing:
-    change = timetable.next_change(now)
-    rate = timetable.rate_at(now)
+def _planned(now: datetime, plan: Plan) -> Standing:
+    change = plan.timetable.next_change(now)
+    rate = plan.timetable.rate_at(now)
     nobody = rate is None and change is None
     return Standing(
         rate=rate,
         origin=Origin.NOBODY if nobody else Origin.TIMETABLE,
-        because="no limit is set" if nobody else "the timetable of the config",
+        because="no limit is set" if nobody else plan.author,
         changes_at=change[0] if change else None,
         then=change[1] if change else None,
     )

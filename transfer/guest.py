@@ -24,12 +24,13 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from transfer.bandwidth import Bucket, GivenBack, Plan, Standing, Wish, standing
+from transfer.bandwidth import Bucket, GivenBack, Plan, Standing, Wish, Written, standing
 from transfer.errors import LostRace, TransferError
 from transfer.ledger import bandwidth as kept
 from transfer.ledger.leases import Lease
 from transfer.ledger.ledger import Ledger
 from transfer.recording import Flag
+from transfer.timetable import Misread
 
 log = structlog.get_logger()
 
@@ -134,6 +135,8 @@ class _Host:
         self._found: Standing | None = None
         self._looked = self._asked = float("-inf")
         self._wish: Wish | None = None
+        self._plan = manners.plan
+        self._unread: Written | None = None  # a person's timetable that this machine cannot read, told once
         self._told_until: datetime | None = None
         self._told = False  # whether the ledger has heard of us at all
 
@@ -164,7 +167,7 @@ class _Host:
             before, self._looked = self._found, now
             self._found = standing(
                 self._clock(),
-                self._manners.plan,
+                self._plan,
                 wish=self._wish,
                 recording=flag.look(self._clock(), now) if flag else None,
             )
@@ -178,7 +181,19 @@ class _Host:
             return
         self._asked = now
         with suppress(TransferError):  # the database is away: what was last known holds
-            self._wish = kept.wish_of(self._ledger, self._name)
+            self._wish, written = kept.said(self._ledger, self._name)
+            self._plan = self._planned(written)
+
+    def _planned(self, written: Written | None) -> Plan:
+        """A person's timetable, else the config's."""
+        ours = self._manners.plan
+        try:
+            return ours if written is None else ours.under(written)
+        except Misread as misread:
+            if self._unread != written:
+                log.warning("timetable_unreadable", at=self._name, because=str(misread))
+            self._unread = written
+            return ours
 
     # ---- what the ledger is told
 

@@ -187,6 +187,7 @@ class Runner:
             **setting,
             transport=transport,
             batch=batch.id,
+            disk=self.has_disk_of(self._lab(batch.source)),
             open_reader=partial(self.open_reader, batch.target),
         )
         return set() if wind_up(work) else self._advance(batch, work, journey.DELEGATED)

@@ -142,6 +142,12 @@ def _wall(zone: ZoneInfo, instant: datetime) -> datetime:
 # ---- what people write --------------------------------------------------------------------------------------
 
 
+def written(entries: Sequence[str]) -> list[str]:
+    """The entries one by one: a person may type several in a line with semicolons between, or each in its own."""
+    parts = (part.strip() for entry in entries for line in entry.splitlines() for part in line.split(";"))
+    return [part for part in parts if part]
+
+
 def read_timetable(entries: Sequence[str], zone: ZoneInfo | None) -> Timetable:
     """The timetable that `entries` mean.  Raises `Misread`."""
     windows: list[Window] = []

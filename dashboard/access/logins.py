@@ -90,6 +90,10 @@ class Logins:
         """What only a page of ours can send back for this login."""
         return hmac.new(self._key, b"csrf:" + nonce.encode(), hashlib.sha256).hexdigest()
 
+    def key_for(self, purpose: bytes) -> bytes:
+        """A key for something else that only we may have written."""
+        return hmac.new(self._key, b"for:" + purpose, hashlib.sha256).digest()
+
     def header(self, login: Login | None, *, secure: bool) -> str:
         """The `Set-Cookie` header that begins or goes on with a login; with None the one that ends it."""
         value = self.written(login) if login else ""

@@ -7,9 +7,10 @@ A target is named as `finding.exactly` reads it: `session:12`, `file:7`, `item:9
 `endpoint:NAME`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from config.sections import Lab
 from dashboard.access import Person
@@ -18,7 +19,7 @@ from transfer.errors import ActionUnfitting, RequestMalformed
 from transfer.ledger import Ledger, actions, bandwidth, endpoints, pausing, prioritising
 from transfer.ledger.finding import Target, exactly
 from transfer.ledger.scopes import Done
-from transfer.timetable import Misread, read_rate
+from transfer.timetable import Misread, read_rate, read_timetable, written
 
 FARTHEST = timedelta(days=366)
 """A limit of bandwidth that ends is at most so long."""
@@ -121,6 +122,26 @@ def unlimit(board: Board, person: Person, target: str, *, why: str | None = None
     """Let the config's timetable hold again at a lab machine."""
     lab = _lab_of(board, target)
     lifted = bandwidth.clear_limit(_as(board, person), lab.repository, why=why)
+    return _told(board, Done(endpoints=[lab.repository] if lifted else []))
+
+
+def set_timetable(board: Board, person: Person, target: str, entries: Sequence[str], *, why: str) -> Changed:
+    """Have this timetable hold at a lab machine instead of the config's, in the hours of the lab's time zone."""
+    lab = _lab_of(board, target)
+    zone = lab.guest.timezone
+    wanted = written(entries)
+    try:
+        read_timetable(wanted, ZoneInfo(zone) if zone else None)
+    except Misread as misread:
+        raise RequestMalformed([f"body.entries: {misread}"]) from misread
+    bandwidth.set_timetable(_as(board, person), lab.repository, wanted, timezone=zone, why=why)
+    return _told(board, Done(endpoints=[lab.repository]))
+
+
+def clear_timetable(board: Board, person: Person, target: str, *, why: str | None = None) -> Changed:
+    """Let the config's timetable hold again at a lab machine."""
+    lab = _lab_of(board, target)
+    lifted = bandwidth.clear_timetable(_as(board, person), lab.repository, why=why)
     return _told(board, Done(endpoints=[lab.repository] if lifted else []))
 
 

@@ -64,6 +64,14 @@ class Limited(Reasoned):
     until: AwareDatetime | None = None
 
 
+class Timetabled(Reasoned):
+    """A lab machine and its week, as the config's `bandwidth` is written; the first entry that fits holds."""
+
+    entries: list[Words] = Field(
+        min_length=1, max_length=50, examples=[["mon-fri 08:00-19:00 20MB/s", "otherwise unlimited"]]
+    )
+
+
 @router.post("/actions/release", summary="Let what is held go on from where it stands")
 def release(board: TheBoard, person: Acting, asked: Asked) -> Changed:
     """No proof is skipped.  An endpoint is resumed."""
@@ -105,9 +113,20 @@ def prioritise(board: TheBoard, person: Acting, asked: Prioritised) -> Changed:
     return acting.prioritise(board, person, asked.target, level=asked.level, why=asked.why)
 
 
+@router.post("/actions/timetable", summary="Have a timetable hold instead of the config's")
+def set_timetable(board: TheBoard, person: Acting, asked: Timetabled) -> Changed:
+    """At once, for running workers too, in the hours of the lab's time zone; a person's limit is above it."""
+    return acting.set_timetable(board, person, asked.target, asked.entries, why=asked.why)
+
+
+@router.post("/actions/untimetable", summary="Let the timetable of the config hold again")
+def clear_timetable(board: TheBoard, person: Acting, asked: Asked) -> Changed:
+    return acting.clear_timetable(board, person, asked.target, why=asked.why)
+
+
 @router.post("/actions/limit", summary="Limit what leaves a lab machine, at once")
 def limit(board: TheBoard, person: Acting, asked: Limited) -> Changed:
-    """Instead of the timetable of the config, for running workers too."""
+    """Instead of the timetable, for running workers too."""
     return acting.limit(
         board,
         person,
@@ -119,6 +138,6 @@ def limit(board: TheBoard, person: Acting, asked: Limited) -> Changed:
     )
 
 
-@router.post("/actions/unlimit", summary="Let the timetable of the config hold again")
+@router.post("/actions/unlimit", summary="Let the timetable hold again")
 def unlimit(board: TheBoard, person: Acting, asked: Asked) -> Changed:
     return acting.unlimit(board, person, asked.target, why=asked.why)

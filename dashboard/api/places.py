@@ -8,8 +8,9 @@ from config.standings import standings
 from dashboard.access import Seeing
 from dashboard.api.asking import Name, section
 from dashboard.board import TheBoard
-from transfer.bandwidth import Origin, Recording, Standing
+from transfer.bandwidth import Origin, Recording, Standing, Written
 from transfer.errors import NothingFound
+from transfer.ledger.bandwidth import timetables
 from transfer.ledger.glance.pages import Page
 from transfer.ledger.glance.places import Place
 from transfer.ledger.glance.places import places as all_places
@@ -32,7 +33,8 @@ class LabRow:
 class Bandwidth:
     """What may be sent from one lab machine now: bytes a second, null without a limit, 0 for nothing at all.
 
-    `timetable` is the config's, as it is written there; its hours are those of the lab's time zone.
+    `timetable` is the one that holds, as it was written; its hours are those of `timezone`.  `timetable_by` is the
+    person who wrote it, null for the config's; `config_timetable` is that.
     """
 
     lab: str
@@ -44,6 +46,9 @@ class Bandwidth:
     then: int | None
     recording: Recording | None
     timetable: tuple[str, ...]
+    timezone: str | None
+    timetable_by: str | None
+    config_timetable: tuple[str, ...]
 
 
 @router.get("/endpoints", summary="Every place: breaker, pace, what it can do")
@@ -79,14 +84,20 @@ def labs(board: TheBoard, _: Seeing) -> Page[LabRow]:
 def bandwidth(board: TheBoard, _: Seeing) -> Page[Bandwidth]:
     labs = board.settings.labs
     found = standings(board.settings, board.ledger, labs)
-    return Page(rows=tuple(_row(name, labs[name], one) for name, one in found))
+    by_people = timetables(board.ledger)
+    return Page(
+        rows=tuple(_row(name, labs[name], one, by_people.get(labs[name].repository)) for name, one in found)
+    )
 
 
-def _row(name: str, lab: Lab, found: Standing) -> Bandwidth:
+def _row(name: str, lab: Lab, found: Standing, written: Written | None) -> Bandwidth:
     return Bandwidth(
         lab=name,
         repository=lab.repository,
-        timetable=tuple(lab.guest.bandwidth),
+        timetable=written.entries if written else tuple(lab.guest.bandwidth),
+        timezone=written.timezone if written else lab.guest.timezone,
+        timetable_by=written.by if written else None,
+        config_timetable=tuple(lab.guest.bandwidth),
         rate=found.rate,
         origin=found.origin,
         because=found.because,

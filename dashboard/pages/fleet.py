@@ -11,6 +11,7 @@ from dashboard.access import Role, Seeing
 from dashboard.api.asking import Words
 from dashboard.board import TheBoard
 from dashboard.pages.rendering import page
+from transfer.ledger.bandwidth import timetables
 from transfer.ledger.glance.audit import acts
 from transfer.ledger.glance.crew import workers
 from transfer.ledger.glance.places import places
@@ -47,12 +48,16 @@ def show_schedule(request: Request, board: TheBoard, person: Seeing) -> HTMLResp
 def show_bandwidth(request: Request, board: TheBoard, person: Seeing) -> HTMLResponse:
     """What may leave each lab's machine now, why, and until when."""
     labs = board.settings.labs
+    by_people = timetables(board.ledger)
     return page(
         request,
         "bandwidth.html",
         person,
         standings=standings(board.settings, board.ledger, sorted(labs)),
         guests={name: lab.guest for name, lab in labs.items()},
+        by_people={
+            name: by_people[lab.repository] for name, lab in labs.items() if lab.repository in by_people
+        },
         may_act=person.role >= Role.OPERATOR,
     )
 

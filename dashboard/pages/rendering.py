@@ -1,7 +1,7 @@
 """From values to HTML: the one way a page is made.
 
-Every template is given `person`, `now` (UTC), `here` (the path that was asked), `csrf` and `may(role)`, and knows
-the filters `size`, `duration`, `count`, `rate`, `iso` and `day`, with the words of the command line.  Everything is
+Every template is given `person`, `now` (UTC), `here` (the path that was asked), `csrf`, `said` and `may(role)`, and
+knows the filters `size`, `duration`, `count`, `rate`, `iso` and `day`, with the words of the command line.  Everything is
 escaped: names come from rigs and are text, whatever they hold.  A name that a template does not know is an error
 and never an empty place.
 """
@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dashboard.access import Person, Role, csrf_token
 from dashboard.board import board_of
+from dashboard.pages import flashes
 from transfer import words
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -71,6 +72,7 @@ def common(request: Request, person: Person | None) -> dict[str, Any]:
         "now": board.ledger.moment(),
         "here": request.url.path,
         "csrf": csrf_token(request) if person is not None else "",
+        "said": flashes.found(request),
         "may": may,
         "version": board.version,
     }
@@ -80,4 +82,8 @@ def page(
     request: Request, template: str, person: Person, /, *, status: int = 200, **values: Any
 ) -> HTMLResponse:
     """A whole page."""
-    return HTMLResponse(fragment(template, {**common(request, person), **values}), status_code=status)
+    told = common(request, person)
+    response = HTMLResponse(fragment(template, {**told, **values}), status_code=status)
+    if told["said"]:
+        flashes.forget(response)
+    return response

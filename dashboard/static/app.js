@@ -64,10 +64,12 @@
     resume: "It is used again at once.",
     prioritise: "It goes before everything of a lower level.",
     limit: "At most this much leaves the lab's machine, at once and instead of the timetable.",
-    unlimit: "The timetable of the config holds again.",
+    unlimit: "The timetable holds again.",
+    timetable: "This timetable holds at once, instead of the config's.",
+    untimetable: "The timetable of the config holds again.",
     run: "The round is walked now, although it is not due.",
   };
-  const NEED = new Set(["cancel", "pause", "limit"]);
+  const NEED = new Set(["cancel", "pause", "limit", "timetable"]);
   const dialog = document.getElementById("act");
   const part = (name) => document.getElementById(`act-${name}`);
   let asked = null;
@@ -81,6 +83,8 @@
     part("why-need").textContent = NEED.has(asked.action) ? "(needed)" : "(for the audit log)";
     part("level").hidden = asked.action !== "prioritise";
     part("rate").hidden = asked.action !== "limit";
+    part("week").hidden = asked.action !== "timetable";
+    part("week-field").value = asked.now || "";
     part("refused").hidden = true;
     part("go").disabled = false;
     dialog.showModal();
@@ -93,6 +97,9 @@
     const sent = asked.target.startsWith("hold:") ? { hold: asked.target.slice(5) } : { target: asked.target };
     if (why) sent.why = why;
     if (asked.action === "prioritise") sent.level = Number(part("level-field").value);
+    if (asked.action === "timetable") {
+      sent.entries = part("week-field").value.split("\n").map((one) => one.trim()).filter(Boolean);
+    }
     if (asked.action === "limit") {
       sent.rate = part("rate-field").value.trim();
       if (part("hours-field").value) sent.seconds = Math.round(Number(part("hours-field").value) * 3600);
@@ -119,7 +126,6 @@
     const place = document.getElementById("said");
     place.textContent = words;
     place.classList.toggle("bad", Boolean(bad));
-    place.hidden = false;
   }
 
   async function send() {
@@ -144,6 +150,10 @@
       refuse("The dashboard cannot be reached. Whether it was done is not known; it may be repeated.");
     }
     return undefined;
+  }
+
+  function confirm() {
+    if (!part("go").disabled) send();
   }
 
   function refuse(words) {
@@ -180,9 +190,15 @@
         ask(event.target);
       }
     });
-    part("go").addEventListener("click", send);
+    part("go").addEventListener("click", confirm);
     part("leave").addEventListener("click", () => dialog.close());
-    dialog.addEventListener("submit", (event) => { event.preventDefault(); send(); });
+    dialog.addEventListener("submit", (event) => { event.preventDefault(); confirm(); });
+    // Enter in a field of one line means the button; in the reason it is a new line.
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.isComposing || !event.target.matches("input")) return;
+      event.preventDefault();
+      confirm();
+    });
     dialog.addEventListener("close", () => { if (asked && asked.opener.isConnected) asked.opener.focus(); });
   }
 

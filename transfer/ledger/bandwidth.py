@@ -1,16 +1,17 @@
-"""What the ledger keeps of limits: a person's own, and that a lab machine must not be disturbed now.
+"""What the ledger keeps of limits: a person's own, a person's timetable, and that a lab machine must not be disturbed.
 
-A person's limit is one JSON column of the endpoint's row, so that every worker finds it; who set it and why is an
+A person's limit, and timetable, are one JSON column each of the endpoint's row, so that every worker finds it; who set it and why is an
 event, as for all that persons do.  Keeping a lab machine's work back is no failure: it counts none, opens no
 breaker, and lapses by itself when the worker that said so dies.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, null, select, update
+from sqlalchemy import Connection, Select, null, select, update
 
-from transfer.bandwidth import Wish
+from transfer.bandwidth import Wish, Written
 from transfer.errors import QuietHours, RigRecording, TransferError
 from transfer.ledger import endpoints as places
 from transfer.ledger.leases import Lease
@@ -26,6 +27,66 @@ def wish_of(ledger: Ledger, name: str) -> Wish | None:
     with ledger.reading() as connection:
         kept = connection.scalar(select(endpoints.c.bandwidth).where(endpoints.c.name == name))
     return _wish(kept)
+
+
+def said(ledger: Ledger, name: str) -> tuple[Wish | None, Written | None]:
+    """A person's limit and timetable for the endpoint, each None if there is none."""
+    query = select(endpoints.c.bandwidth, endpoints.c.timetable).where(endpoints.c.name == name)
+    with ledger.reading() as connection:
+        row = connection.execute(query).first()
+    return (_wish(row.bandwidth), _written(row.timetable)) if row else (None, None)
+
+
+def timetables(ledger: Ledger) -> dict[str, Written]:
+    """Every timetable that a person wrote, by the endpoint's name."""
+    query = select(endpoints.c.name, endpoints.c.timetable).where(endpoints.c.timetable.is_not(None))
+    with ledger.reading() as connection:
+        rows = connection.execute(query).all()
+    found = {row.name: _written(row.timetable) for row in rows}
+    return {name: written for name, written in found.items() if written is not None}
+
+
+def set_timetable(
+    ledger: Ledger, name: str, entries: Sequence[str], *, timezone: str | None, why: str | None
+) -> Written:
+    """Have these entries, which were read before, hold instead of the config's; answers what was written."""
+    with ledger.unguarded() as tx:
+        written = Written(entries=tuple(entries), timezone=timezone, by=tx.actor, since=tx.now, why=why)
+        before = _written(tx.connection.scalar(_timetable_of(name)))
+        kept = {"entries": list(entries), "timezone": timezone, "by": written.by, "why": why}
+        value = {**kept, "since": tx.now.isoformat()}
+        tx.connection.execute(update(endpoints).where(endpoints.c.name == name).values(timetable=value))
+        detail = {"was": list(before.entries) if before else None, "is": list(entries), "timezone": timezone}
+        tx.log("endpoint", [(name, "timetable set", None, None, why)], detail)
+        return written
+
+
+def clear_timetable(ledger: Ledger, name: str, *, why: str | None) -> bool:
+    """Let the config's timetable hold again; False when it does already."""
+    with ledger.unguarded() as tx:
+        before = _written(tx.connection.scalar(_timetable_of(name)))
+        if before is None:
+            return False
+        tx.connection.execute(update(endpoints).where(endpoints.c.name == name).values(timetable=null()))
+        detail = {"was": list(before.entries), "is": None, "timezone": before.timezone}
+        tx.log("endpoint", [(name, "timetable cleared", None, None, why)], detail)
+        return True
+
+
+def _timetable_of(name: str) -> Select[Any]:
+    return select(endpoints.c.timetable).where(endpoints.c.name == name)
+
+
+def _written(kept: dict[str, Any] | None) -> Written | None:
+    if kept is None:
+        return None
+    return Written(
+        entries=tuple(kept["entries"]),
+        timezone=kept["timezone"],
+        by=kept["by"],
+        since=datetime.fromisoformat(kept["since"]),
+        why=kept["why"],
+    )
 
 
 def set_limit(

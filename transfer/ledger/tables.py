@@ -122,6 +122,7 @@ endpoints = Table(
     Column("probed_at", Instant),
     Column("credential_until", Instant),
     Column("bandwidth", Json(none_as_null=True)),  # a person's limit, above the config's
+    Column("timetable", Json(none_as_null=True)),  # and a person's timetable
 )
 
 incidents = Table(

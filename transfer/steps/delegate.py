@@ -132,7 +132,12 @@ def _looked_at(work: DelegatedWork, items: Sequence[Item]) -> dict[int, str]:
 
 
 def _not_as_registered(work: DelegatedWork, item: Item, *, hashed: bool = False) -> TransferError | None:
-    """Whether the lab's file is no longer what was registered: by size and time, or by its bytes."""
+    """Whether the lab's file is no longer what was registered: by size and time, or by its bytes.
+
+    None as well where the lab's disk is another machine's.
+    """
+    if not work.disk:
+        return None
     source = work.lab.root / item.source_path
     try:
         if hashed:
@@ -250,7 +255,7 @@ def _culprits(work: DelegatedWork, left: Sequence[Item], report: Report) -> list
         return culprits
     reason = report.error or MoverRefused(f"the task failed ({report.note or 'no reason was given'})")
     if len(left) == 1 or reason.reach is not Reach.FILE:
-        return [Failure(item=item, error=reason) for item in left]
+        return [_left(work, item, reason) for item in left]
     with work.ledger.guarded(work.lease) as tx:
         submissions.split(tx, work.batch, left[len(left) // 2 :])
     return []
@@ -260,7 +265,13 @@ def _named(work: DelegatedWork, item: Item, error: TransferError) -> Failure:
     """A file the mover names; damage may be a lab file that changed since it was registered."""
     work.ensure()
     changed = _not_as_registered(work, item, hashed=True) if isinstance(error, ArrivedDamaged) else None
-    return _refusal(item, changed or error)
+    return _refusal(item, changed) if changed else _left(work, item, error)
+
+
+def _left(work: DelegatedWork, item: Item, error: TransferError) -> Failure:
+    """A file that did not arrive; where its disk is another machine's, that machine looks at it again."""
+    back_to = None if work.disk or error.reach is not Reach.FILE else Status.DISCOVERED
+    return Failure(item=item, error=error, back_to=back_to)
 
 
 def _changed_among(work: DelegatedWork, left: Sequence[Item]) -> list[Failure]:

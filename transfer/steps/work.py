@@ -80,10 +80,15 @@ class StreamingWork(BatchWork):
 
 @dataclass(kw_only=True, slots=True)
 class DelegatedWork(BatchWork):
-    """A mover carries the bytes of `batch`; `open_reader` opens another road to the store, where there is one."""
+    """A mover carries the bytes of `batch`; `open_reader` opens another road to the store, where there is one.
+
+    Without `disk` the lab's files cannot be looked at from here: the mover compares them with the registered hash, and
+    what it finds otherwise goes back to the lab's own worker.
+    """
 
     transport: DelegatedTransport
     batch: int
+    disk: bool
     open_reader: Callable[[], Readable | None]
 
 

@@ -25,7 +25,7 @@ class Matter:
 
     `kind` is incident, endpoint, session, file, or `files` for many held files of one hold in one lab.  `target`
     is what the action is for, as `transfer.ledger.finding` reads it.  `action` is release, retry or resume, None
-    where only the world can be mended.
+    where only the world can be mended.  `page` is where the dashboard shows it.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class Matter:
     files: int
     since: datetime | None
     code: str | None
+    page: str = "/held"
 
 
 SHOWN = 20
@@ -77,6 +78,7 @@ def _incident(one: Incident) -> Matter:
         files=one.files,
         since=one.first_at,
         code=one.code,
+        page=_PLACES,
     )
 
 
@@ -94,7 +96,11 @@ def _endpoint(row: Row[Any]) -> Matter:
         files=0,
         since=None,
         code=None,
+        page=_PLACES,
     )
+
+
+_PLACES = "/endpoints"
 
 
 _SESSIONS = (
@@ -157,12 +163,13 @@ def _session(connection: Connection, group: Row[Any]) -> Iterator[Matter]:
             files=0,
             since=row.looked_at,
             code=_code(row.hold),
+            page=f"/sessions/{row.id}",
         )
 
 
 def _file(connection: Connection, group: Row[Any]) -> Iterator[Matter]:
     query = (
-        select(items, sessions.c.path.label("session"), datasets.c.path)
+        select(items, sessions.c.path.label("session"), datasets.c.path, datasets.c.id.label("dataset"))
         .join(copies, copies.c.id == items.c.copy)
         .join(datasets, datasets.c.id == copies.c.dataset)
         .join(sessions, sessions.c.id == datasets.c.session)
@@ -179,6 +186,7 @@ def _file(connection: Connection, group: Row[Any]) -> Iterator[Matter]:
             files=1,
             since=row.since,
             code=_code(row.hold),
+            page=f"/files/{row.dataset}",
         )
 
 
@@ -189,6 +197,7 @@ _TROUBLES = (
         _CODE.label("code"),
         func.count().label("files"),
         func.min(datasets.c.id).label("id"),
+        func.min(sessions.c.path).label("session"),
         func.min(datasets.c.path).label("path"),
         func.min(datasets.c.unregistrable).label("text"),
     )
@@ -208,13 +217,14 @@ def _trouble(row: Row[Any]) -> Matter:
     )
     return Matter(
         kind="file" if row.files == 1 else "files",
-        name=row.path if row.files == 1 else row.lab,
+        name=f"{row.session}/{row.path}" if row.files == 1 else row.lab,
         target=f"file:{row.id}" if row.files == 1 else None,
-        sentence=row.text if row.files == 1 else several,
+        sentence=row.text.removeprefix(f"[{row.code}] ") if row.files == 1 else several,
         action="retry" if row.files == 1 else None,
         files=row.files,
         since=None,
         code=row.code,
+        page=f"/files/{row.id}" if row.files == 1 else "/held",
     )
 
 
