@@ -125,6 +125,13 @@ def unlimit(board: Board, person: Person, target: str, *, why: str | None = None
     return _told(board, Done(endpoints=[lab.repository] if lifted else []))
 
 
+def timetable_of(board: Board, target: str) -> Sequence[str]:
+    """The timetable that holds at a lab machine, as it was written."""
+    lab = _lab_of(board, target)
+    _, ours = bandwidth.said(board.ledger, lab.repository)
+    return ours.entries if ours else lab.guest.bandwidth
+
+
 def set_timetable(board: Board, person: Person, target: str, entries: Sequence[str], *, why: str) -> Changed:
     """Have this timetable hold at a lab machine instead of the config's, in the hours of the lab's time zone."""
     lab = _lab_of(board, target)

@@ -43,9 +43,10 @@ WHAT: Mapping[str, tuple[str, bool]] = {
 
 
 @router.get("/act", response_class=HTMLResponse)
-def ask(request: Request, person: Acting, action: str, target: str) -> HTMLResponse:
-    """The question."""
-    return _page(request, person, action, target)
+def ask(request: Request, board: TheBoard, person: Acting, action: str, target: str) -> HTMLResponse:
+    """The question; a timetable is changed from what holds now."""
+    week = acting.timetable_of(board, target) if action == "timetable" else ()
+    return _page(request, person, action, target, timetable="\n".join(week))
 
 
 @router.post("/act", response_class=HTMLResponse)
@@ -74,7 +75,7 @@ def do(
     try:
         said = _done(board, person, wish)
     except TransferError as error:
-        return _page(request, person, action, target, why=why, error=error)
+        return _page(request, person, action, target, why=why, timetable=timetable, error=error)
     return leave(request, RedirectResponse(_back(action, target), status_code=303), said)
 
 
@@ -177,10 +178,11 @@ def _page(
     target: str,
     *,
     why: str = "",
+    timetable: str = "",
     error: TransferError | None = None,
 ) -> HTMLResponse:
     what, needed = _known(action)
     values = {"action": action, "target": target, "what": what, "needed": needed, "why": why}
     status = 422 if error is not None else 200
-    values["timetable"] = timetable
-    return page(request, "act.html", person, status=status, error=error, longest=LONGEST, **values)
+    more = {"error": error, "longest": LONGEST, "timetable": timetable}
+    return page(request, "act.html", person, status=status, **values, **more)

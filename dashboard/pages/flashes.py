@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from dashboard.access.entrance import entrance_of
+from dashboard.access.wanting import is_encrypted
 
 NAME = "alyx_transfer_said"
 _LASTS = 60  # seconds
@@ -17,7 +18,7 @@ def leave(request: Request, response: Response, said: str) -> Response:
     """Have the next page say it."""
     value = _signed(request).dumps(said[:_LONGEST])
     text = value if isinstance(value, str) else value.decode("ascii")
-    response.set_cookie(NAME, text, max_age=_LASTS, httponly=True, samesite="strict")
+    response.set_cookie(NAME, text, max_age=_LASTS, secure=is_encrypted(request), httponly=True, samesite="strict")
     return response
 
 

@@ -1,8 +1,8 @@
 """From values to HTML: the one way a page is made.
 
 Every template is given `person`, `now` (UTC), `here` (the path that was asked), `csrf`, `said` and `may(role)`, and
-knows the filters `size`, `duration`, `count`, `rate`, `iso` and `day`, with the words of the command line.  Everything is
-escaped: names come from rigs and are text, whatever they hold.  A name that a template does not know is an error
+knows the filters `size`, `duration`, `count`, `rate`, `iso` and `day`, with the words of the command line.  Everything
+is escaped: names come from rigs and are text, whatever they hold.  A name that a template does not know is an error
 and never an empty place.
 """
 

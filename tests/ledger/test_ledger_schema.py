@@ -35,7 +35,7 @@ def empty(empty_url: str) -> Iterator[Engine]:
 
 def test_an_empty_database_becomes_a_ledger(empty: Engine) -> None:
     # Given nothing, the check refuses
-    with pytest.raises(LedgerSchema, match=r"has schema none, this program needs 0005"):
+    with pytest.raises(LedgerSchema, match=r"has schema none, this program needs 0006"):
         schema.check(empty)
     # When it is migrated, twice
     schema.migrate(empty)

@@ -1,8 +1,8 @@
 """What the ledger keeps of limits: a person's own, a person's timetable, and that a lab machine must not be disturbed.
 
-A person's limit, and timetable, are one JSON column each of the endpoint's row, so that every worker finds it; who set it and why is an
-event, as for all that persons do.  Keeping a lab machine's work back is no failure: it counts none, opens no
-breaker, and lapses by itself when the worker that said so dies.
+A person's limit and timetable are a JSON column each of the endpoint's row, so that every worker finds them; who set
+them and why is an event, as for all that persons do.  Keeping a lab machine's work back is no failure: it counts none,
+opens no breaker, and lapses by itself when the worker that said so dies.
 """
 
 from collections.abc import Sequence
