@@ -28,10 +28,11 @@ from typing import Any
 from bench import machine, scale_fleet, scale_growth
 from bench.full_ledger import LABS, repository
 from bench.report import table
-from bench.scale_day import SCENES, Outcome, Waits, simulate
+from bench.scale_day import SCENES, simulate
 from bench.scale_fleet import EARLY, Told, together
 from bench.scale_ground import Ground, ground, register
 from bench.scale_growth import Point
+from bench.scale_waits import Outcome, Waits
 from bench.scale_world import Clock
 from transfer.ledger import Ledger, schema
 from transfer.ledger.engine import open_engine

@@ -4,117 +4,36 @@ Sessions, files and sizes are drawn from a seed.  What the day is asked is who w
 
     small behind large   a batch of small files waits while every hand of its worker, or every place at its store, is
                          taken by a large file
-    idle wait            something is due, a hand of its worker is free, its store has a place, and it waits all the
-                         same: at most until the next sweep rings for what is due
-    overtaken            something that was rung for later, for the same place, was begun earlier
+    idle wait            a visit or small files are due, a hand of their worker is free, their store has a place, and
+                         they wait all the same: at most until the next sweep rings for what is due
+    overtaken            a batch that was rung for later, of the same kind and for the same store, was begun earlier
 
 Where no idle wait is longer than a sweep and nothing is overtaken, what is due is begun at the latest when the N hands
 of its worker (or the N places at its store, where these are fewer) have done what was rung for before it, and one sweep
 later for each N of these.  That is the bound: W / N + (1 + n / N) sweeps, for n batches before it that take W seconds.
 """
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from uuid import UUID
 
 from sqlalchemy import insert, update
 
 from bench.full_ledger import LABS, lab, repository
 from bench.scale_fleet import whole_journey
-from bench.scale_world import Clock, Line, Queues, Ring
+from bench.scale_hands import Crew, Span, Work
+from bench.scale_load import BEGIN, Load, loads, session_row, write_files
+from bench.scale_waits import Outcome, Seen, outcome
+from bench.scale_world import Clock, Line, Ring
 from transfer import planning
 from transfer.ledger import Lease, Ledger, endpoints, tables
 from transfer.model import Batch, Route
 from transfer.planning import Limits
-from transfer.status import Condition, Status
 
-SESSIONS, FILES, LARGE_SESSIONS = 180, 12_000, 20
-LARGE = 17 * 10**9
-_SMALLEST, _LARGEST = 4_000.0, 400e6  # of the others, drawn evenly by their order of magnitude
-_FIRST, _LAST = 17 * 3600.0, 19 * 3600.0  # all rigs finish at the end of the afternoon
-_CROWD = 1800.0  # within so many seconds lab 0 finishes eight sessions with a large file
 _LINE, _EACH = 50e6, 15e6  # bytes a second: of a lab, and of one connection to a store
 _HASHING = 400e6  # bytes a second of a visit
 _ANNOUNCING = 0.03  # seconds a file, in Alyx
 _SWEEP, _LEASE, _BEAT = 30.0, 60.0, 20.0
 _ENOUGH, _DUE = 20, 200  # workers/crew.py, Ledger.due
-_BEGIN = datetime(2026, 3, 4, tzinfo=UTC)
-
-Span = tuple[float, float]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Load:
-    """One session: when it is finished, and the sizes of its files."""
-
-    number: int
-    lab: int
-    at: float
-    sizes: tuple[int, ...]
-
-
-def loads(seed: int, *, scale: float = 1.0) -> list[Load]:
-    """The day's sessions.  Lab 0 has eight of the large files, nearly at the same time: that is to be borne."""
-    chance = random.Random(seed)
-    count, files, large = (max(round(n * scale), 1) for n in (SESSIONS, FILES, LARGE_SESSIONS))
-    made = []
-    for number in range(count):
-        has_large = number < large
-        crowded = number < large * 2 // 5
-        where = 0 if crowded else number % LABS
-        at = _FIRST + chance.uniform(0, _CROWD) if crowded else chance.uniform(_FIRST, _LAST)
-        share = files // count + (number < files % count)
-        sizes = [
-            round(_SMALLEST * (_LARGEST / _SMALLEST) ** chance.random()) for _ in range(share - has_large)
-        ]
-        made.append(Load(number=number, lab=where, at=at, sizes=(*sizes, *([LARGE] if has_large else []))))
-    return sorted(made, key=lambda load: load.at)
-
-
-@dataclass(kw_only=True)
-class Work:
-    """A batch or a visit, from the ring to its end.  Times in seconds of the day."""
-
-    kind: str
-    id: int
-    lab: int
-    rung: float
-    begun: float = -1
-    ended: float = -1
-    files: int = 0
-    bytes: int = 0
-
-    @property
-    def is_large(self) -> bool:
-        return self.bytes >= Limits().large_bytes and self.files == 1
-
-    @property
-    def waited(self) -> float:
-        return self.begun - self.rung
-
-
-@dataclass
-class Crew:
-    """One worker process of the day."""
-
-    labs: Sequence[int]
-    hands: int
-    queues: Queues = field(init=False)
-    holds: list[Work] = field(default_factory=list)
-    done: list[Work] = field(default_factory=list)
-    only_large: list[Span] = field(default_factory=list)
-    busy: list[Span] = field(default_factory=list)
-    vain: int = 0
-
-    def __post_init__(self) -> None:
-        self.queues = Queues([lab(number) for number in self.labs])
-
-    @property
-    def sources(self) -> list[str]:
-        return [repository(number) for number in self.labs]
 
 
 class Day:
@@ -153,7 +72,7 @@ class Day:
     def _arrive(self, load: Load) -> None:
         with self.ledger.writing() as connection:
             now = self.ledger.now(connection)
-            made = connection.execute(insert(tables.sessions).values(**_session(load), not_before=now))
+            made = connection.execute(insert(tables.sessions).values(**session_row(load), not_before=now))
             assert made.inserted_primary_key is not None
             key = int(made.inserted_primary_key[0])
         self._session_of[key] = load
@@ -258,7 +177,7 @@ class Day:
         """Its files are registered; then as `workers.tasks.visit_session`."""
         load = self._session_of[work.id]
         with self.ledger.guarded(lease) as tx:
-            _write_files(tx.connection, load, work.id, store=self.stores[load.lab], now=tx.now)
+            write_files(tx.connection, load, work.id, store=self.stores[load.lab], now=tx.now)
             seen = update(tables.sessions).where(tables.sessions.c.id == work.id)
             tx.connection.execute(seen.values(not_before=None))
         self.ledger.release(lease)
@@ -293,166 +212,9 @@ class Day:
         self.ledger.release(lease)
         self._end(crew, work)
 
-
-# ---- rows
-
-
-def _session(load: Load) -> dict[str, object]:
-    day = _BEGIN.date()
-    return {
-        "source": repository(load.lab),
-        "path": f"s{load.number:04}/{day.isoformat()}/001",
-        "lab": lab(load.lab),
-        "subject": f"s{load.number:04}",
-        "date": day,
-        "number": 1,
-        "eid": UUID(int=10**6 + load.number),
-        "origin": "disk",
-    }
-
-
-def _write_files(connection: object, load: Load, session: int, *, store: str, now: datetime) -> None:
-    """What discover and register leave behind."""
-    execute = connection.execute  # type: ignore[attr-defined]
-    first = 1 + load.number * 10_000
-    keys = range(first, first + len(load.sizes))
-    datasets = [
-        {
-            "id": key,
-            "session": session,
-            "path": f"alf/{key}.npy",
-            "dataset_uuid": UUID(int=10**9 + key),
-            "size": size,
-            "mtime_ns": key,
-            "md5": f"{key:032x}",
-            "registered_md5": f"{key:032x}",
-        }
-        for key, size in zip(keys, load.sizes, strict=True)
-    ]
-    copies = [
-        {"id": key, "dataset": key, "repository": store, "condition": Condition.EXPECTED} for key in keys
-    ]
-    times = {"not_before": now, "since": now, "created_at": now}
-    items = [
-        {
-            "id": key,
-            "copy": key,
-            "md5": f"{key:032x}",
-            "size": size,
-            "status": Status.REGISTERED,
-            "open": 1,
-            **times,
-        }
-        for key, size in zip(keys, load.sizes, strict=True)
-    ]
-    for table, rows in ((tables.datasets, datasets), (tables.copies, copies), (tables.items, items)):
-        execute(insert(table), rows)
-
-
-# ---- what came of it
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Waits:
-    """Of one lab: seconds from the ring to the first byte."""
-
-    lab: str
-    batches: int
-    gigabytes: float
-    small_median: float
-    small_worst: float
-    large_worst: float
-    last_end: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """A day's verdict.  Times in seconds."""
-
-    scene: str
-    sessions: int
-    files: int
-    hands: int
-    small_behind_large: float
-    small_worst: float
-    large_worst: float
-    idle_worst: float
-    overtaken_most: int
-    vain: int
-    labs: Sequence[Waits]
-
-
-def outcome(scene: str, day: Day) -> Outcome:
-    """What the day shows."""
-    works = [(work, crew) for crew in day.crews for work in crew.done]
-    moves = [work for work, _ in works if work.kind == "move"]
-    small = [(work, crew) for work, crew in works if work.kind == "move" and not work.is_large]
-    return Outcome(
-        scene=scene,
-        sessions=sum(work.kind == "visit" for work, _ in works),
-        files=sum(work.files for work in moves),
-        hands=day.crews[0].hands,
-        small_behind_large=max(_within(work, _behind(work, crew, day)) for work, crew in small),
-        small_worst=max(work.waited for work, _ in small),
-        large_worst=max((work.waited for work in moves if work.is_large), default=0.0),
-        idle_worst=max(_idle(work, crew, day) for work, crew in works),
-        overtaken_most=max(_overtaken(work, moves, day.stores) for work in moves),
-        vain=sum(crew.vain for crew in day.crews),
-        labs=list(_by_lab(moves)),
-    )
-
-
-def _within(work: Work, spans: Sequence[Span]) -> float:
-    """Seconds of a work's wait that lie in these spans, which do not overlap."""
-    return sum(max(min(work.begun, end) - max(work.rung, begin), 0.0) for begin, end in spans)
-
-
-def _behind(work: Work, crew: Crew, day: Day) -> list[Span]:
-    """When large files had taken all that it needs."""
-    return list(_merged([*crew.only_large, *day.full_of_large[day.stores[work.lab]]]))
-
-
-def _idle(work: Work, crew: Crew, day: Day) -> float:
-    """The longest time of its wait in which a hand was free, and a place at its store."""
-    full = day.full[day.stores[work.lab]] if work.kind == "move" else []
-    taken = [span for span in _merged([*crew.busy, *full]) if span[1] > work.rung and span[0] < work.begun]
-    edges = [work.rung, *(edge for span in taken for edge in span), work.begun]
-    return max(max(end - begin, 0.0) for begin, end in zip(edges[::2], edges[1::2], strict=True))
-
-
-def _merged(spans: Sequence[Span]) -> Iterator[Span]:
-    """The same moments in spans that do not overlap."""
-    last: Span | None = None
-    for begin, end in sorted(spans):
-        if last is not None and begin <= last[1]:
-            last = (last[0], max(last[1], end))
-            continue
-        if last is not None:
-            yield last
-        last = (begin, end)
-    if last is not None:
-        yield last
-
-
-def _overtaken(work: Work, moves: Sequence[Work], stores: Sequence[str]) -> int:
-    """How many batches for the same store were rung for later and begun earlier."""
-    rivals = (one for one in moves if stores[one.lab] == stores[work.lab])
-    return sum(one.rung > work.rung and one.begun < work.begun for one in rivals)
-
-
-def _by_lab(moves: Sequence[Work]) -> Iterator[Waits]:
-    for number in sorted({work.lab for work in moves}):
-        own = [work for work in moves if work.lab == number]
-        small = sorted(work.waited for work in own if not work.is_large)
-        yield Waits(
-            lab=lab(number),
-            batches=len(own),
-            gigabytes=round(sum(work.bytes for work in own) / 1e9, 1),
-            small_median=round(small[len(small) // 2], 1),
-            small_worst=round(small[-1], 1),
-            large_worst=round(max((work.waited for work in own if work.is_large), default=0.0), 1),
-            last_end=round(max(work.ended for work in own), 1),
-        )
+    def seen(self) -> Seen:
+        """What came of it."""
+        return Seen(crews=self.crews, stores=self.stores, full=self.full, full_of_large=self.full_of_large)
 
 
 SCENES: Mapping[str, tuple[bool, bool]] = {
@@ -463,21 +225,21 @@ SCENES: Mapping[str, tuple[bool, bool]] = {
 """What stands where: whether each lab has a worker of its own, and a store of its own."""
 
 
-def simulate(ledger_for: object, scene: str, *, seed: int, hands: int, scale: float = 1.0) -> Outcome:
-    """One day in an empty ledger, which `ledger_for(clock, monotonic)` opens."""
+def simulate(
+    open_for: Callable[[Clock], Ledger], scene: str, *, seed: int, hands: int, scale: float = 1.0
+) -> Outcome:
+    """One day in an empty ledger, which `open_for` opens with the day's clock."""
     own_worker, own_store = SCENES[scene]
-    clock = Clock(_BEGIN)
-    ledger: Ledger = ledger_for(clock)  # type: ignore[operator]
+    clock = Clock(BEGIN)
+    ledger = open_for(clock)
     everybody = range(LABS)
     crews = (
         [Crew([number], hands) for number in everybody] if own_worker else [Crew(list(everybody), hands * 4)]
     )
     stores = [f"flatiron_{lab(number)}" if own_store else "flatiron" for number in everybody]
     day = Day(ledger, clock, loads(seed, scale=scale), crews, stores)
-    day.run()
-    return outcome(scene, day)
-
-
-def moment_after(seconds: float) -> datetime:
-    """For people: a time of the simulated day."""
-    return _BEGIN + timedelta(seconds=seconds)
+    try:
+        day.run()
+    finally:
+        ledger.engine.dispose()
+    return outcome(scene, day.seen())

@@ -121,7 +121,7 @@ def _working(settings: "Settings", script: "Mishaps") -> Iterator["Ledger"]:
         ledger = wiring.ledger(settings)
         opened.callback(ledger.engine.dispose)
         catalog = opened.enter_context(closing(wiring.catalog(settings)))
-        app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
+        app, crew = worker_app(settings, ledger=ledger, catalog=catalog, hands=_HANDS)
         opened.enter_context(closing(crew.rounds.runner))
         crew.rounds.start()
         duty = str(every_duty(settings))

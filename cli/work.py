@@ -62,7 +62,7 @@ def worker(
     ledger = wiring.ledger(settings)
     try:
         with closing(wiring.catalog(settings)) as catalog:
-            app, crew = worker_app(settings, ledger=ledger, catalog=catalog, duty=duty)
+            app, crew = worker_app(settings, ledger=ledger, catalog=catalog, duty=duty, hands=concurrency)
             with closing(crew.rounds.runner):
                 crew.rounds.start()
                 step_back(wiring.niceness(settings))  # before the threads: they and their ssh inherit it

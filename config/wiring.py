@@ -222,11 +222,12 @@ def runner(
     ledger: "Ledger",
     catalog: "Catalog",
     duty: "Duty | None" = None,
+    hands: int = 1,
     on_moved: Callable[[int], None] | None = None,
 ) -> "Runner":
     """The loop that advances sessions and batches.  `on_moved` sees the bytes as they move.
 
-    `duty` is what this process takes; None is everything.
+    `duty` is what this process takes, None is everything; `hands` do as many pieces of work at once.
     """
     from transfer.catalog.types import KnownTypes
     from transfer.keeping import Keeper
@@ -238,6 +239,7 @@ def runner(
         ledger=ledger,
         catalog=catalog,
         labs=labs(settings, duty),
+        hands=hands,
         disks=None if duty is None else duty.labs,
         follows=duty is None or duty.central,
         movers=[name for name, store in settings.stores.items() if is_delegated(store.transport)],

@@ -81,7 +81,7 @@ def wire(settings: Settings, around: Wrapping, opened: ExitStack) -> Program:
     catalog: Catalog = opened.enter_context(closing(wiring.catalog(settings)))
     for wrap in around.catalogs:
         catalog = wrap(catalog)
-    app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
+    app, crew = worker_app(settings, ledger=ledger, catalog=catalog, hands=_HANDS)
     _lead(crew.rounds.runner, settings, around)
     opened.callback(crew.rounds.runner.close)
     crew.rounds.start()

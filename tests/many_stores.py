@@ -268,7 +268,7 @@ class ManyStores:
         def sweeper() -> None:
             rounds = Rounds(runner=self.runner(), version="test")
             while self.time.now < end:
-                rounds.probe()
+                rounds.probe([endpoints.ALYX, *self.stores])
                 self.time.sleep(60)
 
         self.time.run([worker] * workers + [sweeper] * sweeps)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from transfer.model import Item
+from transfer.model import Batch, Item
 from transfer.paths import with_uuid
 
 
@@ -63,6 +63,11 @@ def _fill(items: list[Item], limits: Limits) -> Iterator[tuple[Item, ...]]:
         total += item.size
     if group:
         yield tuple(group)
+
+
+def is_large(batch: Batch, limits: Limits) -> bool:
+    """Whether it is one file so large that others must not wait behind it."""
+    return batch.files == 1 and batch.bytes >= limits.large_bytes
 
 
 Batching = Callable[[list[Item]], list[PlannedBatch]]

@@ -6,12 +6,13 @@ here in place; a failure becomes a `not_before`, an endpoint's pause or a hold, 
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import structlog
 
@@ -69,6 +70,12 @@ class Runner:
     guest: Guest | None = None  # keeps the labs' limits
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # where Ctrl-C may strike
     held: list[Lease] = field(default_factory=list)  # what is worked on at this moment
+    hands: int = 1  # pieces of work that this process does at once
+    _hands_for_large: threading.Semaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Of several hands one never takes a large file: what is small must not wait for hours behind it."""
+        self._hands_for_large = threading.Semaphore(max(self.hands - 1, 1))
 
     def close(self) -> None:
         """Nobody works any more: close what was kept for the next batch."""
@@ -106,16 +113,34 @@ class Runner:
 
     def advance_batch(self, *, only: Sequence[int] | None = None) -> bool:
         """Take one batch as far as it goes."""
-        for sources, targets in self._takes:
-            claimed = self.ledger.claim_batch(self.lease_seconds, sources=sources, targets=targets, only=only)
-            if claimed is not None:
-                break
-        else:
-            return False
-        lease, batch = claimed
-        with structlog.contextvars.bound_contextvars(batch=batch.id, attempt=lease.token):
-            self._carefully(lease, partial(self._move, lease, batch))
+        with self._hand_for_large() as hand:
+            claimed = self._claim_batch(only, large=hand.is_ours)
+            if claimed is None:
+                return False
+            lease, batch = claimed
+            if not planning.is_large(batch, self.limits):
+                hand.give_back()
+            with structlog.contextvars.bound_contextvars(batch=batch.id, attempt=lease.token):
+                self._carefully(lease, partial(self._move, lease, batch))
         return True
+
+    def _claim_batch(self, only: Sequence[int] | None, *, large: bool) -> tuple[Lease, Batch] | None:
+        for sources, targets in self._takes:
+            claimed = self.ledger.claim_batch(
+                self.lease_seconds,
+                sources=sources,
+                targets=targets,
+                only=only,
+                large_bytes=self.limits.large_bytes,
+                large=large,
+            )
+            if claimed is not None:
+                return claimed
+        return None
+
+    def _hand_for_large(self) -> "_Hand":
+        """The right to take a large file, while one of this process's hands is left to what is small."""
+        return _Hand(self._hands_for_large)
 
     def work(self) -> bool:
         """One piece of whatever is due: batches first, because they hold what is nearly there."""
@@ -329,6 +354,26 @@ class Runner:
 
     def _lab(self, repository: str) -> Lab:
         return next(lab for lab in self.labs if lab.repository == repository)
+
+
+class _Hand:
+    """One of the hands that may take a large file, or none; given back at the end of the `with` or before."""
+
+    def __init__(self, hands: threading.Semaphore) -> None:
+        self._hands = hands
+        self.is_ours = False
+
+    def __enter__(self) -> Self:
+        self.is_ours = self._hands.acquire(blocking=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        if self.is_ours:
+            self.is_ours = False
+            self._hands.release()
 
 
 class _Carried:

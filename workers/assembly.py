@@ -23,11 +23,14 @@ def beat_app(settings: Settings) -> Celery:
 
 
 def worker_app(
-    settings: Settings, *, ledger: Ledger, catalog: Catalog, duty: Duty | None = None
+    settings: Settings, *, ledger: Ledger, catalog: Catalog, hands: int, duty: Duty | None = None
 ) -> tuple[Celery, Crew]:
-    """An application with its tasks, and what they share.  `duty` is what this process takes; None is everything."""
+    """An application with its tasks, and what they share.
+
+    `duty` is what this process takes, None is everything; `hands` is the concurrency it is run with.
+    """
     app = beat_app(settings)
-    runner = wiring.runner(settings, ledger=ledger, catalog=catalog, duty=duty)
+    runner = wiring.runner(settings, ledger=ledger, catalog=catalog, duty=duty, hands=hands)
     crew = Crew(
         rounds=wiring.rounds(settings, runner),
         when={name: one.when for name, one in rounds.table(settings).items()},

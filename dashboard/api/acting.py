@@ -141,8 +141,8 @@ def set_timetable(board: Board, person: Person, target: str, entries: Sequence[s
         read_timetable(wanted, ZoneInfo(zone) if zone else None)
     except Misread as misread:
         raise RequestMalformed([f"body.entries: {misread}"]) from misread
-    bandwidth.set_timetable(_as(board, person), lab.repository, wanted, timezone=zone, why=why)
-    return _told(board, Done(endpoints=[lab.repository]))
+    made = bandwidth.set_timetable(_as(board, person), lab.repository, wanted, timezone=zone, why=why)
+    return _told(board, Done(endpoints=[lab.repository] if made else []))
 
 
 def clear_timetable(board: Board, person: Person, target: str, *, why: str | None = None) -> Changed:

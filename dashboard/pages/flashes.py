@@ -18,7 +18,9 @@ def leave(request: Request, response: Response, said: str) -> Response:
     """Have the next page say it."""
     value = _signed(request).dumps(said[:_LONGEST])
     text = value if isinstance(value, str) else value.decode("ascii")
-    response.set_cookie(NAME, text, max_age=_LASTS, secure=is_encrypted(request), httponly=True, samesite="strict")
+    response.set_cookie(
+        NAME, text, max_age=_LASTS, secure=is_encrypted(request), httponly=True, samesite="strict"
+    )
     return response
 
 

@@ -141,7 +141,7 @@ def test_workers_walk_the_round_when_it_is_due(told: Installed, web: Web) -> Non
 def test_beat_rings_for_a_task_that_there_is(told: Installed) -> None:
     settings = load(told.folder / "config.toml", {})
     catalog = wiring.catalog(settings)
-    app, _ = worker_app(settings, ledger=told.place.ledger, catalog=catalog)
+    app, _ = worker_app(settings, ledger=told.place.ledger, catalog=catalog, hands=1)
     catalog.close()
 
     assert app.conf.beat_schedule["notices"]["schedule"] == 120

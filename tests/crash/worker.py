@@ -46,7 +46,7 @@ def work(config: Path, folder: Path, name: str, fault: Fault | None, seed: int) 
     ledger = wiring.ledger(settings)
     try:
         with closing(wiring.catalog(settings)) as catalog:
-            app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
+            app, crew = worker_app(settings, ledger=ledger, catalog=catalog, hands=HANDS)
             with closing(crew.rounds.runner):
                 crew.rounds.start()
                 run_worker(app, concurrency=HANDS, embedded_beat=True)

@@ -15,7 +15,7 @@ from dashboard.app import create
 from tests.dashboard.entering import House, house
 from tests.ledger.build import LAB, SPIKES, VIDEO
 from transfer.errors import StoreDenied
-from transfer.ledger import endpoints
+from transfer.ledger import bandwidth, endpoints
 from transfer.status import Status
 
 ACTIONS = "/api/v1/actions"
@@ -76,18 +76,21 @@ WHAT: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "prioritise": ("session:1", {"level": 7}, {"prioritised"}),
     "limit": (f"lab:{LAB.name}", {"rate": "5MB/s", "seconds": 60}, {"limited"}),
     "unlimit": (f"endpoint:{LAB.repository}", {}, {"limit cleared"}),
+    "timetable": (f"lab:{LAB.name}", {"entries": ["otherwise 5MB/s"]}, {"timetable set"}),
+    "untimetable": (f"endpoint:{LAB.repository}", {}, {"timetable cleared"}),
 }
 """Of each action: a target, what it needs besides, and the events that it leaves."""
 
 
 def prepared(room: Room) -> None:
-    """A file on its way, the store paused, the lab limited."""
+    """A file on its way, the store paused, the lab limited by hand and by a timetable."""
     ledger = room.house.place.ledger
     room.house.place.at(Status.SENT)
     endpoints.pause(ledger, LAB.store, by="person:anna", reason="a reason")
     room.house.person("anna").post(
         f"{ACTIONS}/limit", json={"target": f"lab:{LAB.name}", "rate": "1MB/s", "why": "x"}
     )
+    bandwidth.set_timetable(ledger, LAB.repository, ["otherwise 1MB/s"], timezone=None, why="x")
     room.rung.clear()
 
 
@@ -121,6 +124,20 @@ def test_an_action_may_be_repeated_and_then_changes_nothing(room: Room, action: 
 
     assert nothing(room.act(action, target, **more))
     assert (room.events(), room.rung) == (before, [])
+
+
+def test_a_timetable_that_cannot_be_read_is_refused_as_the_config_refuses_it(room: Room) -> None:
+    body = {"target": f"lab:{LAB.name}", "why": "x", "entries": ["mon-fri 08:00-19:00 20MB/s"]}
+    answer = room.program.post(f"{ACTIONS}/timetable", json=body)
+    assert answer.status_code == 422
+    assert "needs to know whose hours these are" in answer.json()["problems"][0]
+
+
+def test_the_timetable_that_holds_is_told_beside_the_configs(room: Room) -> None:
+    room.act("timetable", f"lab:{LAB.name}", entries=["unlimited"])
+    (row,) = room.program.get("/api/v1/bandwidth").json()["rows"]
+    assert (row["timetable"], row["timetable_by"]) == (["unlimited"], "person:token operator-0")
+    assert row["config_timetable"] == ["unlimited"]
 
 
 def test_it_is_said_when_no_worker_heard(room: Room) -> None:

@@ -305,7 +305,7 @@ def working(settings: Settings, *, concurrency: int = 2) -> Iterator[tuple[Ledge
         ledger = wiring.ledger(settings)
         opened.callback(ledger.engine.dispose)
         catalog = opened.enter_context(closing(wiring.catalog(settings)))
-        app, crew = worker_app(settings, ledger=ledger, catalog=catalog)
+        app, crew = worker_app(settings, ledger=ledger, catalog=catalog, hands=concurrency)
         opened.enter_context(closing(crew.rounds.runner))
         crew.rounds.start()
         opened.enter_context(running(app, concurrency=concurrency))

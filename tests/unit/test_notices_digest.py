@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.news import LONGEST, SETTLED, digest
+from transfer.news import LONGEST, SETTLED, digest, plain
 from transfer.notices import Concern, Digest, Hours, Rules, Silence, Told, read_hours, read_time
 from transfer.timetable import Misread
 
@@ -220,6 +220,17 @@ def test_a_hostile_name_stays_in_its_line() -> None:
     assert "\x1b" not in body
     assert "\u202e" not in body
     assert "held: a b [31m .npy" in body
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@everyone.npy", "a @HERE b", "<!channel>", "<b>x</b>", "[free](https://example.org)", "@channel"],
+)
+def test_a_hostile_name_calls_nobody_and_is_no_markup(name: str) -> None:
+    said = plain(f"a file is held: {name}")
+    for bad in ("@everyone", "@here", "@channel", "<", ">", "]("):
+        assert bad not in said.lower()
+    assert plain("anna@hereford.example wrote alf/_ibl_x.npy") == "anna@hereford.example wrote alf/_ibl_x.npy"
 
 
 def test_what_does_not_fit_into_a_message_comes_with_the_next() -> None:

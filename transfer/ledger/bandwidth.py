@@ -48,17 +48,26 @@ def timetables(ledger: Ledger) -> dict[str, Written]:
 
 def set_timetable(
     ledger: Ledger, name: str, entries: Sequence[str], *, timezone: str | None, why: str | None
-) -> Written:
-    """Have these entries, which were read before, hold instead of the config's; answers what was written."""
+) -> bool:
+    """Have these entries, which were read before, hold instead of the config's; False when they do already."""
     with ledger.unguarded() as tx:
-        written = Written(entries=tuple(entries), timezone=timezone, by=tx.actor, since=tx.now, why=why)
         before = _written(tx.connection.scalar(_timetable_of(name)))
-        kept = {"entries": list(entries), "timezone": timezone, "by": written.by, "why": why}
-        value = {**kept, "since": tx.now.isoformat()}
+        if before is not None and (before.entries, before.timezone) == (tuple(entries), timezone):
+            return False
+        value = {
+            "entries": list(entries),
+            "timezone": timezone,
+            "by": tx.actor,
+            "since": tx.now.isoformat(),
+            "why": why,
+        }
         tx.connection.execute(update(endpoints).where(endpoints.c.name == name).values(timetable=value))
-        detail = {"was": list(before.entries) if before else None, "is": list(entries), "timezone": timezone}
-        tx.log("endpoint", [(name, "timetable set", None, None, why)], detail)
-        return written
+        was = "; ".join(before.entries)[:_SHOWN] if before else None
+        tx.log("endpoint", [(name, "timetable set", was, "; ".join(entries)[:_SHOWN], why)])
+        return True
+
+
+_SHOWN = 200  # letters of a timetable in its event
 
 
 def clear_timetable(ledger: Ledger, name: str, *, why: str | None) -> bool:
@@ -68,8 +77,8 @@ def clear_timetable(ledger: Ledger, name: str, *, why: str | None) -> bool:
         if before is None:
             return False
         tx.connection.execute(update(endpoints).where(endpoints.c.name == name).values(timetable=null()))
-        detail = {"was": list(before.entries), "is": None, "timezone": before.timezone}
-        tx.log("endpoint", [(name, "timetable cleared", None, None, why)], detail)
+        was = "; ".join(before.entries)[:_SHOWN]
+        tx.log("endpoint", [(name, "timetable cleared", was, None, why)])
         return True
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    and_,
     case,
     false,
     func,
@@ -49,6 +50,34 @@ def full(now: datetime) -> Select[Any]:
     )
 
 
+def full_of_large(now: datetime, large_bytes: int) -> Select[Any]:
+    """The names of the endpoints that take no further large file now: one place is always left to what is small."""
+    moving = (
+        select(func.count())
+        .select_from(batches)
+        .where(
+            batches.c.open == OPEN,
+            batches.c.target == endpoints.c.name,
+            batches.c.lease_until > now,
+            is_large(large_bytes),
+        )
+        .correlate(endpoints)
+        .scalar_subquery()
+    )
+    places = func.coalesce(endpoints.c.pace["at_once"].as_integer(), START)
+    return select(endpoints.c.name).where(moving >= case((places > 1, places - 1), else_=1))
+
+
+def leaves_a_place(now: datetime, large_bytes: int) -> ColumnElement[bool]:
+    """The condition that a large batch may be taken: another place at its target stays free of large files."""
+    return batches.c.target.not_in(full_of_large(now, large_bytes))
+
+
+def is_large(large_bytes: int) -> ColumnElement[bool]:
+    """The condition that a batch is one file of at least so many bytes."""
+    return and_(batches.c.files == 1, batches.c.bytes >= large_bytes)
+
+
 def _busy(now: datetime) -> Any:
     """The endpoints that a leased session or batch touches.
 
@@ -78,8 +107,13 @@ def names_of(table: Table, row: Row[Any]) -> list[str]:
     return [row.source, _ALYX] if table is sessions else [row.source, row.target]
 
 
-def admitted(connection: Connection, names: Sequence[str], now: datetime) -> bool:
-    """Whether a claim that touches these endpoints may still be taken; their rows stay locked until it is."""
+def admitted(
+    connection: Connection, names: Sequence[str], now: datetime, *, large_bytes: int | None = None
+) -> bool:
+    """Whether a claim that touches these endpoints may still be taken; their rows stay locked until it is.
+
+    `large_bytes` is told for a claim of a large file, by the size from which files are large.
+    """
     connection.execute(
         select(endpoints.c.name)
         .where(endpoints.c.name.in_(names))
@@ -88,6 +122,8 @@ def admitted(connection: Connection, names: Sequence[str], now: datetime) -> boo
     )
     # Somebody may have begun a look, or heard of a failure, since the claim was chosen.
     shut = or_(endpoints.c.paused_by.is_not(None), endpoints.c.retry_at > now)
+    if large_bytes is not None:
+        shut = or_(shut, endpoints.c.name.in_(full_of_large(now, large_bytes)))
     refused = select(endpoints.c.name).where(
         endpoints.c.name.in_(names), or_(shut, endpoints.c.name.in_(full(now)))
     )

@@ -14,7 +14,9 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     exists,
+    false,
     func,
+    or_,
     select,
     update,
 )
@@ -24,7 +26,7 @@ from transfer.ledger import rows
 from transfer.ledger.batching import hold_taken, open_batch
 from transfer.ledger.due import is_kept_back, item_is_due, may_be_claimed
 from transfer.ledger.engine import insert_into
-from transfer.ledger.gates import admitted, names_of
+from transfer.ledger.gates import admitted, is_large, leaves_a_place, names_of
 from transfer.ledger.guarded import CLAIMED, Guarded
 from transfer.ledger.leases import Kind, Lease, release, take
 from transfer.ledger.tables import OPEN, batches, copies, datasets, items, sessions
@@ -174,12 +176,22 @@ class Ledger(Transactions):
         sources: Sequence[str] | None = None,
         targets: Sequence[str] | None = None,
         only: Sequence[int] | None = None,
+        large_bytes: int | None = None,
+        large: bool = True,
     ) -> tuple[Lease, Batch] | None:
-        """Lease one batch that has due items: by priority, then the oldest.  Raises `LedgerDiskFull`."""
+        """Lease one batch that has due items: by priority, then the oldest.  Raises `LedgerDiskFull`.
+
+        Of files of at least `large_bytes` as many move to an endpoint as leave one place to others, and none is
+        taken here if not `large`.
+        """
         self.ensure_room()
         with self.writing() as connection:
             now = self.now(connection)
             due = may_be_claimed(batches, now, sources, only, targets)
+            if large_bytes is not None:
+                due.append(
+                    or_(~is_large(large_bytes), leaves_a_place(now, large_bytes) if large else false())
+                )
             row = connection.execute(
                 select(batches)
                 .where(*due)
@@ -187,7 +199,10 @@ class Ledger(Transactions):
                 .limit(1)
                 .with_for_update(skip_locked=True)
             ).first()
-            if row is None or not admitted(connection, names_of(batches, row), now):
+            if row is None:
+                return None
+            at_least = large_bytes if row.files == 1 and row.bytes >= (large_bytes or row.bytes + 1) else None
+            if not admitted(connection, names_of(batches, row), now, large_bytes=at_least):
                 return None
             lease = self._take(connection, "batch", row.id, seconds, now, moved=row.bytes_moved)
             return (lease, rows.batch(row)) if lease else None
