@@ -156,7 +156,7 @@ def _troubles(rows: Sequence[FileRow]) -> Iterator[Group]:
             code=kind.code if kind else None,
             action="retry",
             target=None,
-            entries=tuple(_file(row, row.trouble) for row in files),
+            entries=tuple(_file(row, (row.trouble or "").removeprefix(f"[{code}] ")) for row in files),
         )
 
 

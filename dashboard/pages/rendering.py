@@ -1,9 +1,9 @@
 """From values to HTML: the one way a page is made.
 
 Every template is given `person`, `now` (UTC), `here` (the path that was asked), `csrf`, `said` and `may(role)`, and
-knows the filters `size`, `duration`, `count`, `rate`, `iso` and `day`, with the words of the command line.  Everything
-is escaped: names come from rigs and are text, whatever they hold.  A name that a template does not know is an error
-and never an empty place.
+knows the filters `size`, `duration`, `count`, `rate`, `limit`, `iso` and `day`, with the words of the command line.
+Everything is escaped: names come from rigs and are text, whatever they hold. A name that a template does not know
+is an error and never an empty place.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from dashboard.access import Person, Role, csrf_token
 from dashboard.board import board_of
 from dashboard.pages import flashes
 from transfer import words
+from transfer.timetable import shown
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -51,7 +52,9 @@ def day(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-environment.filters.update(size=words.size, duration=words.duration, count=count, rate=rate, iso=iso, day=day)
+environment.filters.update(
+    size=words.size, duration=words.duration, count=count, rate=rate, iso=iso, day=day, limit=shown
+)
 environment.globals.update(Role=Role, age=words.age)
 
 

@@ -87,6 +87,7 @@
     part("week-field").value = asked.now || "";
     part("refused").hidden = true;
     part("go").disabled = false;
+    say(""); // what came of the last one is over, and the same words are heard again
     dialog.showModal();
     part("why").focus();
   }

@@ -80,3 +80,44 @@ def test_what_was_done_is_told_although_the_page_cannot_be_loaded_again(
         page.locator("[data-action=release]").first.click()
         page.locator("#act-go").click()
         expect(page.locator("#said")).to_have_text("Done: 1 file.")
+
+
+def test_enter_in_a_field_of_one_line_confirms_once_and_in_the_reason_begins_a_line(
+    home: House, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with overview(home, browser, monkeypatch) as page:
+        sent: list[str] = []
+        page.on("request", lambda asked: sent.append(asked.url) if asked.method == "POST" else None)
+        page.evaluate(_BUTTON, LAB.name)
+        page.locator("#once-more").click()
+        page.locator("#act-why").press("Enter")
+        expect(page.locator("#act")).to_be_visible()
+        page.locator("#act-level-field").fill("7")
+        page.locator("#act-level-field").press("Enter")
+        expect(page.locator("#act")).to_be_hidden()
+        expect(page.locator("#said")).to_contain_text("Done")
+    assert [url.rpartition("/")[2] for url in sent] == ["prioritise"]
+    assert "prioritised" in [row.what for row in home.place.events(actor="person:otto")]
+
+
+def test_a_timetable_is_written_from_what_holds_now(
+    home: House, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with overview(home, browser, monkeypatch) as page:
+        page.goto("/bandwidth")
+        page.locator("[data-action=timetable]").click()
+        expect(page.locator("#act-week-field")).to_have_value("unlimited")
+        page.locator("#act-week-field").fill("nonsense")
+        page.locator("#act-why").fill("term begins")
+        page.locator("#act-go").click()
+        expect(page.locator("#act-refused")).to_contain_text("nonsense")
+        page.locator("#act-week-field").fill("sat,sun 50MB/s\notherwise 20MB/s")
+        page.locator("#act-go").click()
+        expect(page.locator("#act-refused")).to_contain_text("time")
+        page.locator("#act-week-field").fill("otherwise 20MB/s")
+        page.locator("#act-go").click()
+        expect(page.locator("#said")).to_contain_text("Done")
+        expect(page.locator("main")).to_contain_text("here, by otto")
+        page.locator("[data-action=untimetable]").click()
+        page.locator("#act-go").click()
+        expect(page.locator("main")).not_to_contain_text("here, by otto")

@@ -54,6 +54,34 @@ def test_the_timetable_is_shown_with_its_next_change(installed: Installed) -> No
     assert f"Bandwidth of {LAB.name}: {row['limit']} (the timetable of the config); {row['next']}." in status
 
 
+def test_a_person_has_another_week_hold_and_takes_it_back(installed: Installed) -> None:
+    told(installed, TIMETABLE)
+    week = "sat,sun 50MB/s; otherwise 50MB/s"
+
+    code, out, err = installed.run("bandwidth", LAB.name, "--timetable", week, "--why", "term begins")
+    assert (code, err) == (0, "")
+    assert "the timetable that anne set: term begins" in out
+    assert only(installed)["bytes_per_second"] == 50_000_000
+
+    assert installed.run("bandwidth", LAB.name, "--config-timetable")[0] == 0
+    assert "the timetable of the config" in installed.run("bandwidth")[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--timetable", "20MB/s"),
+        (LAB.name, "5MB/s", "--timetable", "20MB/s"),
+        (LAB.name, "--timetable", " ; "),
+        (LAB.name, "--timetable", "mon 08:00-19:00 20MB/s"),
+        (LAB.name, "--timetable", "20MB/s", "--config-timetable"),
+        (LAB.name, "--config-timetable", "--clear"),
+    ],
+)
+def test_a_week_that_means_nothing_is_refused(installed: Installed, words: tuple[str, ...]) -> None:
+    assert installed.run("bandwidth", *words)[0] == 2
+
+
 def test_a_person_sets_a_limit_for_a_while_and_clears_it(installed: Installed) -> None:
     told(installed, TIMETABLE)
 

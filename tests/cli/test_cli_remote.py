@@ -170,6 +170,8 @@ def test_what_is_done_elsewhere_prints_the_same_and_names_the_token(far: Far) ->
         ),
         (["bandwidth", LAB.name, "5MB/s", "--for", "2h", "--why", "w"], None),
         (["bandwidth", LAB.name, "--clear", "--why", "w"], None),
+        (["bandwidth", LAB.name, "--timetable", "5MB/s", "--why", "w"], None),
+        (["bandwidth", LAB.name, "--config-timetable", "--why", "w"], None),
     ):
         code, out, err = far.run(*words)
         assert (code, err) == (0, ""), words

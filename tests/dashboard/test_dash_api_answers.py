@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from dashboard.app import create
 from tests.dashboard.entering import House, house
 from tests.ledger.build import LAB, SPIKES, VIDEO
-from transfer.errors import CATALOGUE, LedgerSchema, LedgerUnavailable, StoreDenied
+from transfer.errors import LedgerSchema, LedgerUnavailable, StoreDenied
 from transfer.ledger import reports
 from transfer.ledger.tables import sessions
 from transfer.status import Status
@@ -157,7 +157,7 @@ def test_what_is_not_there_is_said(program: TestClient, path: str) -> None:
     assert answer.status_code == told["status"] == 404
     assert told["code"] == "E-4008"
     assert told["remedy"] in told["detail"]
-    assert told["type"] == CATALOGUE["E-4008"].page()
+    assert told["type"] == "/errors/E-4008"
 
 
 def test_everything_that_is_wrong_is_said_at_once(program: TestClient) -> None:

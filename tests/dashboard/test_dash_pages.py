@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -186,6 +187,13 @@ def test_no_name_is_ever_markup(words: str) -> None:
     )
     seen = re.findall(r"<(/?\w+)", template.render(words=words, now=None))
     assert set(seen) <= {"span", "/span", "progress", "/progress", "a", "/a", "p", "/p"}
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(90, "in 1 min 30 s"), (0, "any moment"), (-5, "any moment")])
+def test_what_is_still_to_come_is_never_said_to_be_over(seconds: int, words: str) -> None:
+    now = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    template = environment.from_string('{% import "macros.html" as m with context %}{{ m.ahead(moment) }}')
+    assert f"data-ahead>{words}</time>" in template.render(moment=now + timedelta(seconds=seconds), now=now)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

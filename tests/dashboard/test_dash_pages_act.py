@@ -49,9 +49,8 @@ def told(home: House, answer: Response) -> str:
     sound(Look(page.text), answer.headers["location"])
     assert flashes.NAME in page.headers["set-cookie"], "it would be said on every page"
     found = re.search(r'<p id="said"[^>]*>([^<]*)</p>', page.text)
-    assert found and found.start() < page.text.index("<main"), (
-        "a screen reader hears what stands beside the content"
-    )
+    assert found
+    assert found.start() < page.text.index("<main"), "a screen reader hears what stands beside the content"
     return found[1]
 
 

@@ -16,6 +16,7 @@ from transfer.transports.registry import KINDS
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACES = (
+    "/errors/",  # pages of the dashboard
     "/etc/",
     "/var/",
     "/mnt/",

@@ -1,43 +1,70 @@
-"""Opening a batch: REGISTERED items get their place at the store and travel together from now on."""
+"""Opening batches: REGISTERED items get their place at the store and travel together from now on.
 
-from collections.abc import Sequence
+A first scan of a year's sessions plans a hundred thousand items, so whole batches are written by one statement each.
+"""
 
-from sqlalchemy import bindparam, insert, select, update
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    String,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from transfer import planning
 from transfer.errors import UntrustedPath
 from transfer.ledger.guarded import Guarded, chunks
-from transfer.ledger.tables import batches, copies, items
+from transfer.ledger.tables import batches, copies, events, items
 from transfer.model import Item, Route
 from transfer.status import Status
 
 
-def hold_taken(tx: Guarded, route: Route, found: Sequence[Item]) -> list[Item]:
-    """Hold items whose place at the store is another copy's; answers the others.
+def hold_taken(tx: Guarded, route: Route, found: Sequence[Item]) -> dict[int, str]:
+    """Hold items whose place at the store is another copy's; answers the places of the others, by item.
 
     It happens when two lab repositories hold one session and one dataset of it; one such item must not stop
     the planning of all.
     """
-    places = {str(planning.target_path(item)): item for item in reversed(found)}
-    owners = {path: item.copy for path, item in places.items()}
-    for some in chunks(list(places)):
+    places = {item.id: str(planning.target_path(item)) for item in found}
+    owners = {places[item.id]: item.copy for item in reversed(found)}
+    for some in chunks(list(owners)):
         taken = select(copies.c.path, copies.c.id).where(
             copies.c.repository == route.target, copies.c.path.in_(some)
         )
         owners.update((row.path, row.id) for row in tx.connection.execute(taken))
-    ours = [item for item in found if owners[str(planning.target_path(item))] == item.copy]
-    others = [item for item in found if owners[str(planning.target_path(item))] != item.copy]
+    others = [item for item in found if owners[places[item.id]] != item.copy]
     tx.hold(
         [
-            (item, UntrustedPath("another copy has this place at the store", to=planning.target_path(item)))
+            (item, UntrustedPath("another copy has this place at the store", to=places.pop(item.id)))
             for item in others
         ]
     )
-    return ours
+    return places
+
+
+def place(tx: Guarded, members: Sequence[Item], places: Mapping[int, str]) -> None:
+    """Write down where the store will keep these: the path carries the dataset's uuid."""
+    rows = [{"_id": item.copy, "_path": places[item.id]} for item in members]
+    if tx.connection.dialect.name == "postgresql":
+        ids, paths = [row["_id"] for row in rows], [row["_path"] for row in rows]
+        tx.connection.execute(_AT_ONCE, {"_ids": ids, "_paths": paths})
+    elif rows:
+        tx.connection.execute(_ONE_BY_ONE, rows)
 
 
 def open_batch(tx: Guarded, route: Route, members: Sequence[Item], *, priority: int = 0) -> int:
-    """Make a batch of these items, which the transaction has locked; answers its id."""
+    """Make a batch of these items, which the transaction has locked and placed; answers its id."""
     made = tx.connection.execute(
         insert(batches).values(
             source=route.source,
@@ -55,23 +82,32 @@ def open_batch(tx: Guarded, route: Route, members: Sequence[Item], *, priority: 
 
 
 def _join(tx: Guarded, batch: int, members: Sequence[Item]) -> None:
-    """REGISTERED -> PLANNED: the target path carries the dataset's uuid."""
-    tx.connection.execute(
-        update(copies).where(copies.c.id == bindparam("_id")).values(path=bindparam("_path")),
-        [{"_id": item.copy, "_path": str(planning.target_path(item))} for item in members],
-    )
-    tx.connection.execute(
-        update(items)
-        .where(items.c.id == bindparam("_id"), items.c.status == Status.REGISTERED)
-        .values(
-            status=Status.PLANNED,
-            batch=batch,
-            since=tx.now,
-            partial=None,
-            attempt=None,
-            proof=None,
-            proved_at=None,
-        ),
-        [{"_id": item.id} for item in members],
-    )
-    tx.log("item", [(item.id, "moved", Status.REGISTERED, Status.PLANNED, None) for item in members])
+    """REGISTERED -> PLANNED, with an event for each."""
+    joined = {"status": Status.PLANNED, "batch": batch, "since": tx.now}
+    for ids in chunks([item.id for item in members]):
+        tx.connection.execute(
+            update(items)
+            .where(items.c.id.in_(ids), items.c.status == Status.REGISTERED)
+            .values(**joined, partial=None, attempt=None, proof=None, proved_at=None)
+        )
+    told: dict[str, Any] = {
+        "at": literal(tx.now, events.c.at.type),
+        "subject": literal("item"),
+        "subject_id": cast(items.c.id, String),
+        "what": literal("moved"),
+        "was": literal(str(Status.REGISTERED)),
+        "became": literal(str(Status.PLANNED)),
+        "actor": literal(tx.actor),
+        "detail": null(),
+    }
+    members_now = select(*told.values()).where(items.c.batch == batch).order_by(items.c.id)
+    tx.connection.execute(insert(events).from_select(list(told), members_now))
+
+
+_ONE_BY_ONE: Update = update(copies).where(copies.c.id == bindparam("_id")).values(path=bindparam("_path"))
+_given = (
+    func.unnest(bindparam("_ids", type_=ARRAY(BigInteger)), bindparam("_paths", type_=ARRAY(Text)))
+    .table_valued("id", "path", name="given")
+    .render_derived()
+)
+_AT_ONCE: Update = update(copies).where(copies.c.id == _given.c.id).values(path=_given.c.path)

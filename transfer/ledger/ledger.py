@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from transfer.errors import TransferError
 from transfer.ledger import rows
-from transfer.ledger.batching import hold_taken, open_batch
+from transfer.ledger.batching import hold_taken, open_batch, place
 from transfer.ledger.due import is_kept_back, item_is_due, may_be_claimed
 from transfer.ledger.engine import insert_into
 from transfer.ledger.gates import admitted, is_large, leaves_a_place, names_of
@@ -159,7 +159,10 @@ class Ledger(Transactions):
             query = query.order_by(sessions.c.priority.desc(), items.c.id).limit(_PLAN_AT_ONCE)
             found = tx.connection.execute(query.with_for_update(of=items, skip_locked=True)).all()
             levels = {row.id: int(row.priority) for row in found}
-            ours = hold_taken(tx, route, [rows.item(row) for row in found])
+            known = [rows.item(row) for row in found]
+            places = hold_taken(tx, route, known)
+            ours = [item for item in known if item.id in places]
+            place(tx, ours, places)
             return [
                 open_batch(tx, route, planned.items, priority=level)
                 for level in sorted(set(levels.values()), reverse=True)
