@@ -30,7 +30,7 @@ from bench.full_ledger import LABS, repository
 from bench.report import table
 from bench.scale_day import SCENES, simulate
 from bench.scale_fleet import EARLY, Told, together
-from bench.scale_ground import Ground, ground, register
+from bench.scale_ground import Ground, all_routes, ground, register
 from bench.scale_growth import Point
 from bench.scale_waits import Outcome, Waits
 from bench.scale_world import Clock
@@ -148,10 +148,14 @@ def _fleet(place: Ground, wanted: argparse.Namespace, *, judged: bool) -> Iterat
     due = PLANNED if judged else PLANNED // 10
     register(place, due)
     _say(f"planning {due:,} files")
+    told = together(place.url, partial(scale_fleet.plans, processes=PROCESSES), processes=PROCESSES)
+    took, what = max(one.seconds for one in told), f"planning {due:,} due files"
+    yield Bar(what=f"{what}, {PROCESSES} processes", measured=took, bar=PLANNING, unit="s", judged=judged)
+    register(place, due)
     begun = time.perf_counter()
-    scale_growth.planned(place.ledger)
-    planning = time.perf_counter() - begun
-    yield Bar(what=f"planning {due:,} due files", measured=planning, bar=PLANNING, unit="s", judged=judged)
+    scale_growth.planned(place.ledger, all_routes())
+    alone = time.perf_counter() - begun
+    yield Bar(what=f"{what}, one process", measured=alone, bar=math.inf, unit="s", judged=False)
     yield from _claims(place.url, wanted.claims, judged=judged)
     yield from _moves(place.url, wanted.seconds, judged=judged)
 

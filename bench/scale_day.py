@@ -190,7 +190,14 @@ class Day:
 
     def _move(self, crew: Crew, batch: int) -> bool:
         stores = sorted({self.stores[number] for number in crew.labs})
-        claimed = self.ledger.claim_batch(_LEASE, sources=crew.sources, targets=stores, only=[batch])
+        claimed = self.ledger.claim_batch(
+            _LEASE,
+            sources=crew.sources,
+            targets=stores,
+            only=[batch],
+            large_bytes=Limits().large_bytes,
+            large=sum(one.is_large for one in crew.holds) < max(crew.hands - 1, 1),
+        )
         if claimed is None:
             return False
         lease, found = claimed

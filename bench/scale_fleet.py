@@ -15,12 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.scale_ground import all_routes
+from bench.scale_growth import planned
 from transfer.ledger import Lease, Ledger, arrivals
 from transfer.ledger.arrivals import Arrival
 from transfer.ledger.engine import open_engine
 from transfer.ledger.guarded import Guarded, Move
 from transfer.model import Item
 from transfer.paths import partial_name
+from transfer.planning import Limits
 from transfer.status import Proof, Status
 from transfer.steps.publish import _WRITTEN_AT_ONCE as PUBLISHED_AT_ONCE
 from transfer.steps.push import _INTENTS as INTENDED_AT_ONCE
@@ -97,7 +100,7 @@ def claims(
     begun = time.perf_counter()
     for _ in range(times):
         asked = time.perf_counter()
-        claimed = ledger.claim_batch(_LEASE, sources=sources[number])
+        claimed = ledger.claim_batch(_LEASE, sources=sources[number], large_bytes=Limits().large_bytes)
         latencies.append(time.perf_counter() - asked)
         watched.one_more()
         if think:
@@ -114,6 +117,16 @@ def claims(
         memory_early=watched.early,
         memory_late=resident(),
     )
+
+
+# ---- plans
+
+
+def plans(ledger: Ledger, number: int, *, processes: int) -> Told:
+    """Plan what is due of every so-manieth lab, as each lab's own worker does at its sweep."""
+    begun = time.perf_counter()
+    made = planned(ledger, all_routes()[number::processes])
+    return Told(seconds=time.perf_counter() - begun, latencies=[], done=made)
 
 
 # ---- moves

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from config import wiring
+from config.queues import Duty
 from config.sections import Lab, Settings, Store
 from transfer.catalog.base import Catalog
 from transfer.transports.base import StreamingTransport
@@ -59,14 +60,17 @@ class Check:
     per: Per
     look: Callable[[Bench, str], str]
     needs: tuple[str, ...] = ()
+    at_the_disk: bool = False  # makes sense only on the machine with the lab's disk
 
 
-def subjects(settings: Settings, per: Per) -> Iterator[str]:
-    """The names a check is made for; `''` for the installation."""
-    match per:
+def subjects(settings: Settings, check: Check, duty: Duty) -> Iterator[str]:
+    """The names a check is made for here, by what this machine takes; `''` for the installation."""
+    match check.per:
         case "installation":
             yield ""
         case "lab":
-            yield from settings.labs
+            ours = settings.labs if duty.central and not check.at_the_disk else duty.labs
+            yield from ours
         case "store":
-            yield from settings.stores
+            here = settings.stores if duty.central else {settings.labs[lab].store for lab in duty.labs}
+            yield from (store for store in settings.stores if store in here)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cli import failures, invocation, output
+from cli.duties import Central, Labs, duty_of
 from transfer.errors import ConfigProblems, TransferError, Unexpected
 
 if TYPE_CHECKING:
@@ -53,9 +54,14 @@ def add(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(context: typer.Context, as_json: output.Json = False) -> None:
-    """Check everything before bytes move; every problem comes with its remedy."""
-    findings = list(examine(invocation.of(context)))
+def doctor(
+    context: typer.Context, lab: Labs = None, central: Central = False, as_json: output.Json = False
+) -> None:
+    """Check everything before bytes move; every problem comes with its remedy.
+
+    With --lab or --central what a worker with the same options would need.
+    """
+    findings = list(examine(invocation.of(context), labs=lab or [], central=central))
     if as_json:
         output.document([finding.row() for finding in findings])
     else:
@@ -63,10 +69,13 @@ def doctor(context: typer.Context, as_json: output.Json = False) -> None:
     raise typer.Exit(failures.common_code(finding.error for finding in findings if finding.error))
 
 
-def examine(call: invocation.Invocation) -> Iterator[Finding]:
-    """Load the config, then make every check of the table."""
+def examine(
+    call: invocation.Invocation, *, labs: Sequence[str] = (), central: bool = False
+) -> Iterator[Finding]:
+    """Load the config, then make every check of the table that makes sense on this machine."""
     from cli.bench import Bench, subjects
     from cli.checks import CHECKS
+    from config.queues import every_duty
 
     try:
         settings = call.settings()
@@ -81,8 +90,9 @@ def examine(call: invocation.Invocation) -> Iterator[Finding]:
     yield Finding("config", "", Outcome.OK, f"{settings.origin} can be used")
     with ExitStack() as opened:
         bench = Bench(settings, opened)
+        duty = duty_of(settings, labs, central) or every_duty(settings)
         yield from made(
-            CHECKS, {per: list(subjects(settings, per)) for per in ("installation", "lab", "store")}, bench
+            CHECKS, {check.name: list(subjects(settings, check, duty)) for check in CHECKS}, bench
         )
 
 
@@ -92,7 +102,7 @@ def made(
     """Make each check for each of its subjects, in order, skipping those that build on a failed one."""
     failed: set[tuple[str, str]] = set()
     for check in checks:
-        for subject in subjects[check.per]:
+        for subject in subjects[check.name]:
             broken = [need for need in check.needs if {(need, subject), (need, "")} & failed]
             if broken:
                 finding = Finding(

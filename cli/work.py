@@ -7,12 +7,12 @@ import typer
 
 from cli import output
 from cli.desk import at_desk
+from cli.duties import Central, Labs, duty_of
 from cli.failures import Exit
 from cli.invocation import of
-from transfer.errors import NothingFound, TransferError
+from transfer.errors import TransferError
 
 if TYPE_CHECKING:
-    from config.queues import Duty
     from config.sections import Settings
 
 
@@ -30,18 +30,8 @@ def worker(
         typer.Option("--embedded-beat", help="Ring by the schedule as well: all that one machine needs."),
     ] = False,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Pieces of work at once.")] = 4,
-    lab: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--lab", metavar="LAB", help="Take this lab's own work only, on the machine with its disk."
-        ),
-    ] = None,
-    central: Annotated[
-        bool,
-        typer.Option(
-            "--central", help="Take what needs no lab's disk: Globus, reconcile, the stores' rounds."
-        ),
-    ] = False,
+    lab: Labs = None,
+    central: Central = False,
 ) -> None:
     """Work until stopped: find sessions, register, push, verify, publish, record.
 
@@ -57,7 +47,7 @@ def worker(
     settings = of(context).settings()
     if not embedded_beat:
         _refuse_memory(settings, "nobody can ring this worker through memory://")
-    duty = _duty(settings, lab or [], central)
+    duty = duty_of(settings, lab or [], central)
     logs.configure(settings.logs)
     ledger = wiring.ledger(settings)
     try:
@@ -72,17 +62,6 @@ def worker(
                     run_worker(app, concurrency=concurrency, embedded_beat=embedded_beat)
     finally:
         ledger.engine.dispose()
-
-
-def _duty(settings: "Settings", labs: list[str], central: bool) -> "Duty | None":
-    """What the options say; None for everything.  Raises `NothingFound` for a lab that the config has not."""
-    from config.queues import Duty
-
-    for name in labs:
-        if name not in settings.labs:
-            known = ", ".join(settings.labs) or "there is none"
-            raise NothingFound("the config has no such lab", to=name, do=f"Its labs: {known}.")
-    return Duty(labs=list(dict.fromkeys(labs)), central=central) if labs or central else None
 
 
 def beat(context: typer.Context) -> None:

@@ -1,6 +1,7 @@
 """`alyx-transfer doctor` finds every problem at once, and each comes with its remedy."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -411,7 +412,10 @@ def test_a_check_is_skipped_when_what_it_needs_failed_however_far_back() -> None
         Check("four", "store", _fine),
     ]
 
-    found = [(finding.check, finding.outcome) for finding in made(table, SUBJECTS, None)]
+    found = [
+        (finding.check, finding.outcome)
+        for finding in made(table, {check.name: SUBJECTS[check.per] for check in table}, None)
+    ]
 
     assert found == [
         ("one", Outcome.PROBLEM),
@@ -427,7 +431,10 @@ def test_one_stores_failure_says_nothing_of_another() -> None:
 
     table = [Check("one", "store", only_a), Check("two", "store", _fine, needs=("one",))]
 
-    found = {(finding.check, finding.subject): finding.outcome for finding in made(table, SUBJECTS, None)}
+    found = {
+        (finding.check, finding.subject): finding.outcome
+        for finding in made(table, {check.name: SUBJECTS[check.per] for check in table}, None)
+    }
 
     assert found["two", "a"] is Outcome.NOT_CHECKED
     assert found["two", "b"] is Outcome.OK
@@ -436,7 +443,9 @@ def test_one_stores_failure_says_nothing_of_another() -> None:
 def test_a_note_does_not_stop_what_builds_on_it() -> None:
     table = [Check("one", "installation", _note), Check("two", "installation", _fine, needs=("one",))]
 
-    assert [finding.outcome for finding in made(table, SUBJECTS, None)] == [Outcome.NOTE, Outcome.OK]
+    assert [
+        finding.outcome for finding in made(table, {check.name: SUBJECTS[check.per] for check in table}, None)
+    ] == [Outcome.NOTE, Outcome.OK]
 
 
 def test_a_defect_of_one_check_does_not_hide_the_others(
@@ -445,7 +454,7 @@ def test_a_defect_of_one_check_does_not_hide_the_others(
     monkeypatch.setattr("config.places.state_folder", lambda: tmp_path)
     table = [Check("one", "installation", _odd), Check("two", "installation", _fine)]
 
-    first, second = made(table, SUBJECTS, None)
+    first, second = made(table, {check.name: SUBJECTS[check.per] for check in table}, None)
 
     assert (first.outcome, second.outcome) == (Outcome.PROBLEM, Outcome.OK)
     assert doctor.failures.common_code([first.error]) == 70
@@ -457,3 +466,19 @@ def test_every_need_is_a_check_that_comes_earlier_in_the_table() -> None:
     for check in CHECKS:
         assert set(check.needs) <= seen
         seen.add(check.name)
+
+
+def test_at_the_centre_no_labs_folder_is_looked_for(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """The disk is another machine's; everything else of the lab is checked, and at the lab the folder is."""
+
+    def checked(*options: str) -> dict[str, str]:
+        capsys.readouterr()
+        main(["--config", str(place.config), "doctor", "--json", *options])
+        return {row["check"]: row["outcome"] for row in json.loads(capsys.readouterr().out)}
+
+    shutil.rmtree(place.lab)
+    assert checked()["lab folder"] == "problem"
+    assert checked("--lab", "cortexlab")["lab folder"] == "problem"
+    central = checked("--central")
+    assert "lab folder" not in central
+    assert central["lab repository"] == "ok"

@@ -3,11 +3,13 @@
 A first scan of a year's sessions plans a hundred thousand items, so whole batches are written by one statement each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Column,
+    ColumnElement,
     String,
     Text,
     Update,
@@ -38,10 +40,8 @@ def hold_taken(tx: Guarded, route: Route, found: Sequence[Item]) -> dict[int, st
     """
     places = {item.id: str(planning.target_path(item)) for item in found}
     owners = {places[item.id]: item.copy for item in reversed(found)}
-    for some in chunks(list(owners)):
-        taken = select(copies.c.path, copies.c.id).where(
-            copies.c.repository == route.target, copies.c.path.in_(some)
-        )
+    for among_them in _among(tx, copies.c.path, list(owners)):
+        taken = select(copies.c.path, copies.c.id).where(copies.c.repository == route.target, among_them)
         owners.update((row.path, row.id) for row in tx.connection.execute(taken))
     others = [item for item in found if owners[places[item.id]] != item.copy]
     tx.hold(
@@ -84,10 +84,10 @@ def open_batch(tx: Guarded, route: Route, members: Sequence[Item], *, priority: 
 def _join(tx: Guarded, batch: int, members: Sequence[Item]) -> None:
     """REGISTERED -> PLANNED, with an event for each."""
     joined = {"status": Status.PLANNED, "batch": batch, "since": tx.now}
-    for ids in chunks([item.id for item in members]):
+    for among_them in _among(tx, items.c.id, [item.id for item in members]):
         tx.connection.execute(
             update(items)
-            .where(items.c.id.in_(ids), items.c.status == Status.REGISTERED)
+            .where(among_them, items.c.status == Status.REGISTERED)
             .values(**joined, partial=None, attempt=None, proof=None, proved_at=None)
         )
     told: dict[str, Any] = {
@@ -102,6 +102,14 @@ def _join(tx: Guarded, batch: int, members: Sequence[Item]) -> None:
     }
     members_now = select(*told.values()).where(items.c.batch == batch).order_by(items.c.id)
     tx.connection.execute(insert(events).from_select(list(told), members_now))
+
+
+def _among(tx: Guarded, column: Column[Any], values: Sequence[Any]) -> Iterator[ColumnElement[bool]]:
+    """The condition that `column` is one of these, in as few pieces as the database takes."""
+    if tx.connection.dialect.name == "postgresql":
+        yield column == func.any(literal(values, ARRAY(column.type)))
+    else:
+        yield from (column.in_(some) for some in chunks(values))
 
 
 _ONE_BY_ONE: Update = update(copies).where(copies.c.id == bindparam("_id")).values(path=bindparam("_path"))
