@@ -7,6 +7,7 @@ has committed, so a claim asks again (`admitted`) with the endpoints' rows locke
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    bindparam,
     case,
     false,
     func,
@@ -25,7 +27,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from transfer.ledger.tables import OPEN, batches, endpoints, sessions
+from transfer.ledger.tables import OPEN, Instant, batches, endpoints, sessions
 from transfer.pacing import START, Breaker
 
 _ALYX = "alyx"
@@ -114,17 +116,27 @@ def admitted(
 
     `large_bytes` is told for a claim of a large file, by the size from which files are large.
     """
-    connection.execute(
-        select(endpoints.c.name)
-        .where(endpoints.c.name.in_(names))
-        .order_by(endpoints.c.name)
-        .with_for_update()
-    )
-    # Somebody may have begun a look, or heard of a failure, since the claim was chosen.
-    shut = or_(endpoints.c.paused_by.is_not(None), endpoints.c.retry_at > now)
+    connection.execute(_LOCK, {"names": list(names)})
+    told = {"names": list(names), "now": now}
     if large_bytes is not None:
-        shut = or_(shut, endpoints.c.name.in_(full_of_large(now, large_bytes)))
-    refused = select(endpoints.c.name).where(
-        endpoints.c.name.in_(names), or_(shut, endpoints.c.name.in_(full(now)))
+        told["large_bytes"] = large_bytes
+    return connection.execute(_refused(large_bytes is not None), told).first() is None
+
+
+_NAMES: Any = bindparam("names", expanding=True)
+_LOCK = (
+    select(endpoints.c.name).where(endpoints.c.name.in_(_NAMES)).order_by(endpoints.c.name).with_for_update()
+)
+
+
+@cache
+def _refused(large: bool) -> Select[Any]:
+    """Which of these names take nothing more: somebody may have begun a look, or heard of a failure, meanwhile."""
+    now: Any = bindparam("now", type_=Instant)
+    shut = or_(
+        endpoints.c.paused_by.is_not(None), endpoints.c.retry_at > now, endpoints.c.name.in_(full(now))
     )
-    return connection.execute(refused.limit(1)).first() is None
+    if large:
+        large_bytes: Any = bindparam("large_bytes")
+        shut = or_(shut, endpoints.c.name.in_(full_of_large(now, large_bytes)))
+    return select(endpoints.c.name).where(endpoints.c.name.in_(_NAMES), shut).limit(1)

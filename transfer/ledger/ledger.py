@@ -14,9 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     exists,
-    false,
     func,
-    or_,
     select,
     update,
 )
@@ -24,9 +22,10 @@ from sqlalchemy import (
 from transfer.errors import TransferError
 from transfer.ledger import rows
 from transfer.ledger.batching import hold_taken, open_batch, place
+from transfer.ledger.claiming import batch_to_claim, session_to_claim
 from transfer.ledger.due import is_kept_back, item_is_due, may_be_claimed
 from transfer.ledger.engine import insert_into
-from transfer.ledger.gates import admitted, is_large, leaves_a_place, names_of
+from transfer.ledger.gates import admitted, names_of
 from transfer.ledger.guarded import CLAIMED, Guarded
 from transfer.ledger.leases import Kind, Lease, release, take
 from transfer.ledger.tables import OPEN, batches, copies, datasets, items, sessions
@@ -96,14 +95,7 @@ class Ledger(Transactions):
         self.ensure_room()
         with self.writing() as connection:
             now = self.now(connection)
-            due = may_be_claimed(sessions, now, sources, only)
-            row = connection.execute(
-                select(sessions)
-                .where(*due)
-                .order_by(sessions.c.priority.desc(), sessions.c.not_before.nulls_first(), sessions.c.id)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            ).first()
+            row = connection.execute(*session_to_claim(now, sources=sources, only=only)).first()
             if row is None or not admitted(connection, names_of(sessions, row), now):
                 return None
             lease = self._take(connection, "session", row.id, seconds, now)
@@ -190,18 +182,10 @@ class Ledger(Transactions):
         self.ensure_room()
         with self.writing() as connection:
             now = self.now(connection)
-            due = may_be_claimed(batches, now, sources, only, targets)
-            if large_bytes is not None:
-                due.append(
-                    or_(~is_large(large_bytes), leaves_a_place(now, large_bytes) if large else false())
-                )
-            row = connection.execute(
-                select(batches)
-                .where(*due)
-                .order_by(batches.c.priority.desc(), batches.c.id)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            ).first()
+            question = batch_to_claim(
+                now, sources=sources, targets=targets, only=only, large_bytes=large_bytes, large=large
+            )
+            row = connection.execute(*question).first()
             if row is None:
                 return None
             at_least = large_bytes if row.files == 1 and row.bytes >= (large_bytes or row.bytes + 1) else None
