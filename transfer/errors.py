@@ -624,6 +624,14 @@ class NoticeNotSent(TransferError):
     cause = "The mail server or messenger is away, or refuses what the address says."
 
 
+class PipelineUnreachable(TransferError):
+    code, name, cure, reach = "E-5030", "pipeline-unreachable", Cure.PERSON, Reach.ENDPOINT
+    remedy = (
+        "Check DataJoint's own settings (DJ_HOST, DJ_USER, DJ_PASS, DJ_BACKEND) and the rights of its user."
+    )
+    cause = "DataJoint is not installed, its database does not answer, or its user may not make the schema."
+
+
 def _kinds(root: type[TransferError]) -> Iterator[type[TransferError]]:
     for kind in root.__subclasses__():
         yield kind
