@@ -10,7 +10,7 @@ WORKDIR /opt/alyx-transfer
 RUN python -m venv .venv
 COPY . .
 RUN .venv/bin/python scripts/install.py ${EXTRAS} \
- && .venv/bin/python -m compileall -q transfer workers config dashboard cli sandbox rehearsal deploy .venv/lib \
+ && .venv/bin/python -m compileall -q transfer workers config dashboard pipeline cli sandbox rehearsal deploy .venv/lib \
  && .venv/bin/python -m pip uninstall --quiet --yes pip
 
 FROM python:3.13.15-slim-bookworm

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import event
 
 from config import doorbell
+from config.queues import CENTRAL
 from config.rounds import MOVE
 from rehearsal.around import AroundCatalog, Before, around_catalog
 from rehearsal.configuring import Scenery
@@ -32,9 +33,9 @@ def broker(stage: Stage) -> None:
     stage.plan.add("a lost ring for a batch that was due", batch.times, lambda: batch.met)
     ring = doorbell.ring
 
-    def lossy(broker: str, task: str, *words: str | int) -> bool:
+    def lossy(broker: str, task: str, *words: str | int, queue: str = CENTRAL) -> bool:
         lost = fault.strike() or (task == MOVE and batch.strike())
-        return False if lost else ring(broker, task, *words)
+        return False if lost else ring(broker, task, *words, queue=queue)
 
     with patch.object(doorbell, "ring", lossy), stage.working():
         stage.settle()

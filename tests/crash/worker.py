@@ -84,15 +84,15 @@ class _Echo:
     def __init__(self, ring: Ring, chance: random.Random) -> None:
         self._ring = ring
         self._chance = chance
-        self._waiting: list[tuple[float, tuple[object, ...]]] = []
+        self._waiting: list[tuple[float, tuple[tuple[object, ...], dict[str, str]]]] = []
         self._guard = threading.Lock()
         threading.Thread(target=self._repeat, name="echo", daemon=True).start()
 
-    def __call__(self, *ring: object) -> bool:
+    def __call__(self, *ring: object, **queue: str) -> bool:
         now = time.monotonic()
         with self._guard:
             for _ in range(2):
-                self._waiting.append((now + self._chance.uniform(0, _ECHO), ring))
+                self._waiting.append((now + self._chance.uniform(0, _ECHO), (ring, queue)))
         return True
 
     def _repeat(self) -> None:
@@ -101,6 +101,6 @@ class _Echo:
             with self._guard:
                 due = [ring for at, ring in self._waiting if at <= now]
                 self._waiting = [(at, ring) for at, ring in self._waiting if at > now]
-            for ring in due:
-                self._ring(*ring)
+            for words, queue in due:
+                self._ring(*words, **queue)
             time.sleep(0.02)

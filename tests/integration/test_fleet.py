@@ -79,6 +79,7 @@ def visitors(lab: Place) -> set[int]:
     return {int(str(row[0]).rpartition(":")[2]) for row in rows}
 
 
+@pytest.mark.timeout(300)
 def test_servers_restart_and_a_worker_dies_and_each_labs_files_arrive_once(
     fleet: Fleet, start: Start
 ) -> None:
@@ -104,8 +105,11 @@ def test_servers_restart_and_a_worker_dies_and_each_labs_files_arrive_once(
     second = start(fleet.config_here, "worker", "--lab", here.lab)
 
     # Then all goes on by itself, and each file of both labs arrives exactly once
-    until(lambda: here.done() and there.done(), "every file has its receipt")
     running = [*beats, central, other, second]
+    try:
+        until(lambda: here.done() and there.done(), "every file has its receipt", patience=150)
+    except AssertionError as error:
+        raise AssertionError("\n\n".join(one.said[-3000:] for one in running)) from error
     ends = [one.stop() for one in running]
 
     for lab in (here, there):

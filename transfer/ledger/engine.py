@@ -55,6 +55,8 @@ def open_engine(url: str) -> Engine:
             if parsed.database and parsed.database != ":memory:":
                 _make_private(Path(parsed.database))
             return _sqlite(url)
+        if parsed.get_backend_name() == "postgresql" and parsed.get_driver_name() != "psycopg":
+            raise ArgumentError(f"{parsed.get_driver_name()} is not the driver we use: write postgresql://")
         return create_engine(url, pool_pre_ping=True, **_CONNECTIONS)
     except (ArgumentError, ModuleNotFoundError, OSError, ValueError) as error:
         raise LedgerUnavailable(f"the ledger cannot be opened ({error})", to=_shown(url)) from error
