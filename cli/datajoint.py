@@ -1,16 +1,13 @@
 """`alyx-transfer datajoint`: tell DataJoint pipelines which sessions are complete at the central store."""
 
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from cli import output
 from cli.desk import at_desk
 from transfer.errors import NothingFound, PipelineUnreachable
-
-if TYPE_CHECKING:
-    pass
 
 
 def add(app: typer.Typer) -> None:
@@ -37,7 +34,8 @@ def datajoint(
         if lab is not None and lab not in labs:
             known = ", ".join(labs) or "there is none"
             raise NothingFound("the config has no such lab", to=lab, do=f"Its labs: {known}.")
-        sessions = list(complete_sessions(desk.ledger, labs=labs if lab is None else [lab]))
+        stores = {name: desk.settings.labs[name].store for name in (labs if lab is None else [lab])}
+        sessions = list(complete_sessions(desk.ledger, stores=stores))
     added = _filled(schema, sessions)
     if as_json:
         output.document({"schema": schema, "complete": len(sessions), "added": added})

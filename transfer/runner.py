@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import structlog
 
@@ -22,6 +22,7 @@ from transfer.bandwidth import GivenBack
 from transfer.catalog.base import Catalog
 from transfer.errors import LostRace, TransferError, Unexpected
 from transfer.guest import Guest
+from transfer.hands import Beating, Carried, Hand
 from transfer.keeping import Keeper
 from transfer.ledger import bandwidth, endpoints
 from transfer.ledger.due import WITHOUT_ALYX
@@ -138,9 +139,9 @@ class Runner:
                 return claimed
         return None
 
-    def _hand_for_large(self) -> "_Hand":
+    def _hand_for_large(self) -> Hand:
         """The right to take a large file, while one of this process's hands is left to what is small."""
-        return _Hand(self._hands_for_large)
+        return Hand(self._hands_for_large)
 
     def work(self) -> bool:
         """One piece of whatever is due: batches first, because they hold what is nearly there."""
@@ -187,7 +188,7 @@ class Runner:
     def _move(self, lease: Lease, batch: Batch) -> None:
         lent = self.keeper.lend if self.keeper else self.open_transport
         with self._pulse(lease, batch.source) as moved, lent(batch.target) as transport:
-            carried = _Carried(moved)
+            carried = Carried(moved)
             setting: dict[str, Any] = {
                 "ledger": self.ledger,
                 "lease": lease,
@@ -321,7 +322,7 @@ class Runner:
     @contextmanager
     def _pulse(self, lease: Lease, source: str) -> Iterator[Callable[[int], None]]:
         """Where bytes are counted: the heart, a watcher, and the lab's limit."""
-        heart = _Beating(Pulse(self.ledger, lease), self.on_moved) if self.heart else nullcontext(self._seen)
+        heart = Beating(Pulse(self.ledger, lease), self.on_moved) if self.heart else nullcontext(self._seen)
         with heart as moved:
             yield self.guest.held_to(source, lease, moved) if self.guest else moved
 
@@ -354,63 +355,6 @@ class Runner:
 
     def _lab(self, repository: str) -> Lab:
         return next(lab for lab in self.labs if lab.repository == repository)
-
-
-class _Hand:
-    """One of the hands that may take a large file, or none; given back at the end of the `with` or before."""
-
-    def __init__(self, hands: threading.Semaphore) -> None:
-        self._hands = hands
-        self.is_ours = False
-
-    def __enter__(self) -> Self:
-        self.is_ours = self._hands.acquire(blocking=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.give_back()
-
-    def give_back(self) -> None:
-        if self.is_ours:
-            self.is_ours = False
-            self._hands.release()
-
-
-class _Carried:
-    """Counts the bytes of one batch on their way to whoever else wants to know: a place's pace is learnt of it."""
-
-    def __init__(self, moved: Callable[[int], None]) -> None:
-        self._moved = moved
-        self._began = time.monotonic()
-        self.bytes = 0
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
-
-    def __call__(self, count: int) -> None:
-        self.bytes += count
-        self._moved(count)
-
-
-class _Beating:
-    """A pulse whose byte counts a watcher sees too."""
-
-    def __init__(self, pulse: Pulse, watcher: Callable[[int], None] | None) -> None:
-        self._pulse = pulse
-        self._watcher = watcher
-
-    def __enter__(self) -> Callable[[int], None]:
-        self._pulse.__enter__()
-        return self._moved
-
-    def __exit__(self, *details: object) -> None:
-        self._pulse.__exit__(None, None, None)
-
-    def _moved(self, count: int) -> None:
-        self._pulse.moved(count)
-        if self._watcher:
-            self._watcher(count)
 
 
 def _unexpected(error: Exception) -> TransferError:

@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.web_store import Asked, Fault
 from tests.readers.conftest import Readers
+from tests.stage import Died
 from tests.world import DAY, LAB, STORE, SUBJECT, md5
 
 TIMES, DEPTHS = "alf/probe00/spikes.times.npy", "alf/probe00/spikes.depths.npy"
@@ -81,6 +82,11 @@ def test_a_patched_file_is_loaded_anew_by_who_has_the_old_one_and_by_who_has_non
 # ---- what is half-way
 
 
+def die(_count: int) -> None:
+    """The worker's process ends after the first bytes that it wrote."""
+    raise Died
+
+
 def stopped_at(readers: Readers, path: str, when: str) -> None:
     """Another file whose journey has come this far, and no further."""
     readers.array(path, [10.0, 11.0])
@@ -89,6 +95,14 @@ def stopped_at(readers: Readers, path: str, when: str) -> None:
     if when == "registered":
         return
     (batch,) = readers.runner.plan()
+    if when == "on its way":
+        readers.runner.on_moved = die
+        with pytest.raises(Died):
+            readers.runner.advance_batch(only=[batch])
+        uuid = readers.box.record(f"{SUBJECT}/{DAY.isoformat()}/001/{path}")["dataset"]
+        (partial,) = readers.stored(path).parent.glob(f".{uuid}.*.part")
+        assert partial.stat().st_size > 0
+        return
     faults = readers.box.alyx.faults
     if when == "published":
         faults.add("PATCH", "/files/", times=1_000, status=503)
@@ -101,9 +115,9 @@ def stopped_at(readers: Readers, path: str, when: str) -> None:
         readers.runner.catalog.announce(UUID(record), False)
 
 
-@pytest.mark.parametrize("when", ["registered", "published", "withdrawn"])
+@pytest.mark.parametrize("when", ["registered", "on its way", "published", "withdrawn"])
 def test_a_file_half_way_is_invisible(pushed: Readers, when: str) -> None:
-    """Registered only; at the store and not yet told; told once and withdrawn: neither listed nor loaded."""
+    """Registered only; a partial; at the store and not yet told; told once and withdrawn: neither listed nor loaded."""
     amps = "alf/probe00/spikes.amps.npy"
     stopped_at(pushed, amps, when)
     one = pushed.client()
