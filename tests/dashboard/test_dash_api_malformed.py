@@ -141,7 +141,7 @@ def test_the_document_has_every_operation_with_words(document: dict[str, Any]) -
     assert len(ids) == len(set(ids))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_request_gets_a_500_and_each_failure_has_a_code(
     data: st.DataObject, program: TestClient, document: dict[str, Any]

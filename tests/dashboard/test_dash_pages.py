@@ -196,7 +196,7 @@ def test_what_is_still_to_come_is_never_said_to_be_over(seconds: int, words: str
     assert f"data-ahead>{words}</time>" in template.render(moment=now + timedelta(seconds=seconds), now=now)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_wish_in_an_address_breaks_a_page(data: st.DataObject, quiet: TestClient) -> None:
     words = st.text(max_size=20) | st.sampled_from(

@@ -156,21 +156,20 @@ def _jobs(said: str) -> list[str]:
     return [quoted or plain for quoted, plain in found]
 
 
-@pytest.mark.parametrize("ahead", [7200.0, -10_800.0])
-def test_a_machine_whose_clock_is_wrong_takes_nobodys_work_and_does_its_own(
-    fleet: Fleet, start: Start, ahead: float
+def test_machines_whose_clocks_are_wrong_take_nobodys_work_and_do_their_own(
+    fleet: Fleet, start: Start
 ) -> None:
     """Leases, due times and rounds go by the database's clock: a clock that is hours wrong lapses no lease, and
     neither hurries nor delays anything."""
     lab = fleet.there
-    wrong = start(fleet.config_there, "worker", "--embedded-beat", ahead=ahead)
-    right = start(fleet.config_there, "worker", "--embedded-beat")
+    ahead = start(fleet.config_there, "worker", "--embedded-beat", ahead=7200)
+    behind = start(fleet.config_there, "worker", "--embedded-beat", ahead=-10_800)
     until(lab.done, "every file has its receipt")
-    ends = [wrong.stop(), right.stop()]
+    ends = [ahead.stop(), behind.stop()]
 
-    assert ends == [0, 0], (wrong.said, right.said)
+    assert ends == [0, 0], (ahead.said, behind.said)
     assert lab.outcome() == lab.calm()
-    assert "lease_lost" not in wrong.said + right.said
+    assert "lease_lost" not in ahead.said + behind.said
     assert visitors(lab), "somebody worked"
     (span,) = lab.ask("SELECT max(at) - min(at) AS told FROM events")
     assert span.told < timedelta(minutes=5), "no event is dated by the wrong clock"

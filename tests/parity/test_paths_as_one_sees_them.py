@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transfer.paths import Match, TypeIndex, parse_file, parse_session, with_uuid, without_uuid
 
 pytestmark = pytest.mark.parity
-many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 UUIDS = st.uuids() | st.uuids(version=4)
 LETTERS = st.sampled_from(

@@ -68,7 +68,7 @@ def test_ctrl_c_at_any_moment_leaves_no_lease_and_the_next_push_ends_the_work(
     """Before, inside or after each transaction of a push, one after the other, until none is left."""
     moment, pressed, times = 0, True, 0
     while pressed:
-        moment, times = moment + 2, times + 1  # there are three moments to a transaction
+        moment, times = moment + 4, times + 1  # there are three moments to a transaction
         session = box.session(times)
         box.write(session, NAME, b"spikes %d" % times)
         runner = box.runner()

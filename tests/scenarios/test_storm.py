@@ -62,7 +62,7 @@ wild = st.lists(
 )
 
 storm = settings(
-    max_examples=16,
+    max_examples=10,
     deadline=None,
     derandomize=True,
     database=None,
