@@ -21,7 +21,7 @@ from celery import Celery, signals
 from celery.beat import ScheduleEntry, Scheduler, Service
 from celery.exceptions import SecurityWarning
 from celery.platforms import EX_OK
-from celery.worker import state
+from celery.worker import WorkController, state
 
 from config import doorbell
 from config.queues import CENTRAL
@@ -111,13 +111,27 @@ def _working(app: Celery, concurrency: int, ready: threading.Event) -> Iterator[
     try:
         yield thread
     finally:
-        # A consumer that looks for its broker hears of nothing but this, which is the process's, not the worker's.
-        vars(state)["should_stop"] = EX_OK
-        # Through AMQP a stop from this thread waits for an answer that the worker's own thread has already read.
-        if not str(app.conf.broker_url).startswith("amqp"):
-            worker.stop()
+        _end(worker)
         thread.join()
         vars(state)["should_stop"] = None
+
+
+def _end(worker: WorkController) -> None:
+    """Have the worker's own thread stop it.
+
+    From this thread we would close a connection that the other one reads, and wait for an answer it has had.
+    Only memory:// has no connection, nor anything to wake it.
+    """
+    if str(worker.app.conf.broker_url).startswith("memory:"):
+        worker.stop()
+    # It is the process's, not the worker's; a consumer that looks for its broker hears of nothing else.
+    vars(state)["should_stop"] = EX_OK
+    if worker.hub:
+        worker.hub.call_soon(_nothing)  # type: ignore[attr-defined]  # wakes it; its stubs do not know it
+
+
+def _nothing() -> None:
+    """What a hub is woken with."""
 
 
 @contextmanager

@@ -61,7 +61,9 @@ class Application:
         answer = await self._faulty(fault, route, request) if fault else await self._answer(route, request)
         self.store.commit()
         if answer is None:
-            self.transports[client].abort()
+            transport = self.transports.get(client)
+            if transport:  # a client that was killed meanwhile has no connection left to lose
+                transport.abort()
         else:
             await _response(answer, route)(scope, receive, send)
 

@@ -320,6 +320,12 @@ time_machine.travel(now + datetime.timedelta(seconds={ahead}), tick=True).start(
 """
 
 
+def _environment() -> dict[str, str]:
+    """Ours without its settings; a program that is aborted tells what each of its threads was doing."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ALYX_TRANSFER_")}
+    return kept | {"PYTHONFAULTHANDLER": "1"}
+
+
 class Program:
     """`alyx-transfer <words>` as a process of its own; what it says is in `said`.
 
@@ -332,7 +338,7 @@ class Program:
         self._process = subprocess.Popen(
             [sys.executable, "-c", program, "--config", str(config), *words],
             cwd=REPOSITORY,
-            env={key: value for key, value in os.environ.items() if not key.startswith("ALYX_TRANSFER_")},
+            env=_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -360,8 +366,14 @@ class Program:
         self._process.send_signal(which)
 
     def wait(self) -> int:
-        """The exit code, once it has ended."""
-        code = self._process.wait(PATIENCE)
+        """The exit code, once it has ended; where it does not end, what each of its threads is doing."""
+        try:
+            code = self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.send(signal.SIGABRT)
+            self._process.wait()
+            self._reader.join(PATIENCE)
+            raise AssertionError(f"did not end within {PATIENCE} s:\n{self.said}") from None
         self._reader.join(PATIENCE)
         return code
 

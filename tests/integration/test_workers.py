@@ -88,6 +88,22 @@ def test_a_worker_that_does_not_hear_its_broker_is_not_ready_because_another_is(
     assert set(threading.enumerate()) == before
 
 
+def test_a_worker_is_stopped_by_the_thread_that_reads_its_broker(redis_url: str) -> None:
+    """Another thread that closes the connection may wait for ever for an answer this one has had."""
+    stoppers: list[str] = []
+
+    def note(**_: object) -> None:
+        stoppers.append(threading.current_thread().name)
+
+    signals.worker_shutdown.connect(note)
+    try:
+        with service.running(make_app(redis_url), concurrency=1):
+            assert stoppers == []
+    finally:
+        signals.worker_shutdown.disconnect(note)
+    assert stoppers == ["worker"]
+
+
 def test_a_ring_from_elsewhere_in_the_process_is_heard(lab: Place) -> None:
     """What `alyx-transfer scan` rings, by name and without the workers' code, is a task of theirs."""
     heard = threading.Event()
