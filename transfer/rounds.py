@@ -32,6 +32,7 @@ from transfer.steps.scan import scan
 from transfer.steps.tidy import tidy, tidy_staging
 from transfer.transports.base import Readable
 from transfer.transports.delegated import DelegatedTransport
+from transfer.words import size
 
 log = structlog.get_logger()
 
@@ -136,7 +137,7 @@ class Rounds:
 
         def run() -> str:
             free = look_at_store(self._looks, store)
-            return "it answers" if free is None else f"it answers, {free} bytes are free"
+            return "it answers" if free is None else f"it answers, {size(free)} are free"
 
         return self._job(f"probe {store}", when, run)
 
