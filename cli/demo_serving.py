@@ -100,12 +100,13 @@ _REGISTERED = "alf/_ibl_trials.table.pqt"
 
 def _pause_the_other_store(ledger: "Ledger", settings: "Settings") -> None:
     from sandbox.neighbour import STORE
-    from transfer.ledger import endpoints
+    from transfer.ledger import endpoints, pausing
+    from transfer.ledger.finding import Target
 
     endpoints.ensure(ledger, list(settings.stores))
-    endpoints.pause(
-        ledger, STORE, by=f"person:{ADMIN}", reason="The store's disks are exchanged until the afternoon."
-    )
+    person = ledger.acting_as(f"person:{ADMIN}")
+    store = Target(kind="endpoint", name=STORE)
+    pausing.pause(person, store, why="The store's disks are exchanged until the afternoon.")
 
 
 @contextmanager

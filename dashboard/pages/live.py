@@ -4,6 +4,10 @@
     night      the same where it is seen, with what arrived
     matters    what needs a person, with buttons for those who may act
     moving     the transfers that move at this moment
+    routes     what arrived and waits, by lab and store
+    curve      the hours of the week, to be drawn; `days` says the same in a table
+    places     how each place stands
+    failures   by cause
 
 PROMISES: however many pages are open, the ledger is asked at most once in `EVERY` seconds; only what changed is sent;
 a stream ends when the dashboard stops, when the page goes, and soon after who looks may look no more.  While the ledger
@@ -22,7 +26,7 @@ from markupsafe import escape
 
 from dashboard.access import Role, Seeing, still_in
 from dashboard.board import Board, TheBoard
-from dashboard.pages.overview import headline, troubles
+from dashboard.pages.overview import headline, shown
 from dashboard.pages.rendering import fragment
 from transfer.errors import TransferError
 from transfer.ledger.glance.overview import Overview, overview
@@ -72,25 +76,32 @@ class Watch:
         except TransferError as error:
             away = _away(error)
             return {acts: {**parts, **away} for acts, parts in self._seen.items()}
-        return {acts: _parts(found, acts=acts) for acts in self._seen}
+        values = shown(found)
+        everybodys = _parts(found, values)
+        return {acts: {**everybodys, "matters": _matters(found, values, acts=acts)} for acts in self._seen}
 
 
-def _parts(found: Overview, *, acts: bool) -> Parts:
+def _parts(found: Overview, values: Mapping[str, object]) -> Parts:
     said = headline(found)
-    values = {
-        "found": found,
-        "headline": said,
-        "troubles": troubles(found.check),
-        "acts": acts,
-        "now": found.now,
-    }
     night = fragment("part_night.html", values)
+    shows: Mapping[str, object] = {
+        "moving": found.moving,
+        "routes": found.routes,
+        "curve": values["points"],
+        "days": values["days"],
+        "places": found.places,
+        "failures": (found.failures, found.causes),
+    }
     return {
         "headline": Part(str(escape(said)), said),
         "night": Part(night, night),
-        "matters": Part(fragment("part_matters.html", values), (found.matters, found.more_matters)),
-        "moving": Part(fragment("part_moving.html", values), found.moving),
+        **{name: Part(fragment(f"part_{name}.html", values), show) for name, show in shows.items()},
     }
+
+
+def _matters(found: Overview, values: Mapping[str, object], *, acts: bool) -> Part:
+    html = fragment("part_matters.html", {**values, "acts": acts})
+    return Part(html, (found.matters, found.more_matters))
 
 
 def _away(error: TransferError) -> Parts:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -81,20 +82,22 @@ def days(hours: Iterable[Hour]) -> list[tuple[str, int, int]]:
     return [(day, files[day], sizes[day]) for day in sorted(files)]
 
 
+def shown(found: Overview) -> dict[str, Any]:
+    """What the page's parts are made of, but for who looks."""
+    hours = curve(found.routes)
+    return {
+        "found": found,
+        "now": found.now,
+        "headline": headline(found),
+        "troubles": troubles(found.check),
+        "points": points(hours, found.now),
+        "days": days(hours),
+    }
+
+
 @router.get("/", response_class=HTMLResponse)
 def show(request: Request, board: TheBoard, person: Seeing) -> HTMLResponse:
     """The first page."""
-    found: Overview = overview(board.ledger)
-    hours = curve(found.routes)
-    return page(
-        request,
-        "overview.html",
-        person,
-        found=found,
-        headline=headline(found),
-        troubles=troubles(found.check),
-        acts=person.role >= Role.OPERATOR,
-        points=points(hours, found.now),
-        days=days(hours),
-        labs=sorted(board.settings.labs),
-    )
+    values = shown(overview(board.ledger))
+    acts = person.role >= Role.OPERATOR
+    return page(request, "overview.html", person, **values, acts=acts, labs=sorted(board.settings.labs))

@@ -220,18 +220,19 @@
     });
   }
 
-  // A list that changes under somebody's keyboard leaves the focus on the same action, if it still stands there.
+  // A list that changes under somebody's keyboard leaves the focus on the same action or link, if it still stands there.
   function keepingFocus() {
-    let held = null;
+    const CAN = "[data-action], a[href]";
+    let same = null;
     document.body.addEventListener("htmx:sseBeforeMessage", (event) => {
-      const focused = event.target.contains(document.activeElement) && document.activeElement.closest("[data-action]");
-      held = focused ? { ...focused.dataset } : null;
+      const focused = event.target.contains(document.activeElement) && document.activeElement.closest(CAN);
+      if (!focused) { same = null; return; }
+      const { action, target } = focused.dataset, address = focused.getAttribute("href");
+      same = (one) => one.dataset.action === action && one.dataset.target === target && one.getAttribute("href") === address;
     });
     document.body.addEventListener("htmx:sseMessage", (event) => {
-      if (!held) return;
-      const same = (one) => one.dataset.action === held.action && one.dataset.target === held.target;
-      const found = [...event.target.querySelectorAll("[data-action]")].find(same);
-      held = null;
+      const found = same && [...event.target.querySelectorAll(CAN)].find(same);
+      same = null;
       if (found) found.focus({ preventScroll: true });
     });
   }

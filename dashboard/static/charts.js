@@ -41,6 +41,7 @@
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(all, 150); });
   document.addEventListener("theme-changed", all);
   document.addEventListener("parts-changed", all);
+  document.body.addEventListener("htmx:sseMessage", (event) => { if (event.target.querySelector(".curve")) all(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
   all();
 })();

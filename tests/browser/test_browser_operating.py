@@ -68,10 +68,12 @@ def test_a_held_file_is_released_with_a_reason_that_the_audit_log_has(
 
 
 def test_the_progress_of_a_transfer_is_seen_live(working: Lab, visiting: Visiting) -> None:
-    """The bar grows, and at the end nothing moves, while nobody loads the page again."""
+    """The bar grows, at the end nothing moves and all of it has arrived, while nobody loads the page again."""
     visitor = visiting(working)
     page = visitor.logged_in(ADMIN)
     page.evaluate("window.loadedOnce = true")
+    arrived = page.locator("[sse-swap=routes] [data-label='24 hours']").first
+    before = arrived.inner_text()
     working.mishaps.slow = 0.25
     working.box.grow()
 
@@ -89,6 +91,8 @@ def test_the_progress_of_a_transfer_is_seen_live(working: Lab, visiting: Visitin
     visitor.keep(page, "overview-moving")
     working.mishaps.slow = 0
     expect(page.get_by_text("Nothing moves at this moment.")).to_be_visible()
+    expect(arrived).not_to_have_text(before)
+    expect(page.locator(".curve canvas")).to_have_count(1)
     assert page.evaluate("window.loadedOnce")
 
 
