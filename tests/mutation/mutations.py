@@ -415,4 +415,107 @@ MUTATIONS = (
         patches=(Patch(file="config/messenger.py", old="http_redirects=False", new="http_redirects=True"),),
         tests=("tests/scenarios/test_notices_round.py::test_a_redirect_does_not_carry_the_login_elsewhere",),
     ),
+    Mutation(
+        name="one-ledger",
+        without="a second ledger may speak for a lab's repository",
+        patches=(Patch(file="transfer/agent.py", old="    if owner != uuid:\n", new="    if not owner:\n"),),
+        tests=("tests/scenarios/test_agent.py::test_a_second_ledger_for_the_repository_is_refused",),
+    ),
+    Mutation(
+        name="restored-ledger",
+        without="a ledger goes on from an old backup as if nothing had happened since",
+        patches=(
+            Patch(
+                file="transfer/agent.py",
+                old='(int(told.get("epoch", 0)), int(told.get("event", 0))) > (epoch, last_event)',
+                new='(int(told.get("epoch", 0)), 0) > (epoch, last_event)',
+            ),
+        ),
+        tests=("tests/scenarios/test_agent.py::test_a_ledger_restored_from_an_old_backup_is_refused",),
+    ),
+    Mutation(
+        name="schema-floor",
+        without="a program works on a ledger that a newer one changed",
+        patches=(
+            Patch(
+                file="transfer/ledger/schema.py",
+                old='    return connection.scalar(text("SELECT revision FROM schema_floor")) in _known()\n',
+                new="    return True\n",
+            ),
+        ),
+        tests=(
+            "tests/integration/test_rolling_upgrade.py::test_an_older_program_refuses_a_ledger_that_a_newer_one_changed",
+        ),
+    ),
+    Mutation(
+        name="a-hand-for-the-small",
+        without="every hand of a worker may take a large file",
+        patches=(
+            Patch(
+                file="transfer/hands.py",
+                old="        self.is_ours = self._hands.acquire(blocking=False)\n",
+                new="        self.is_ours = True\n",
+            ),
+        ),
+        tests=("tests/scenarios/test_large_files.py::test_one_hand_of_a_worker_never_takes_a_large_file",),
+    ),
+    Mutation(
+        name="a-place-for-the-small",
+        without="large files may take every place at a store",
+        patches=(
+            Patch(
+                file="transfer/ledger/gates.py",
+                old="moving >= case((places > 1, places - 1), else_=1)",
+                new="moving >= places",
+            ),
+        ),
+        tests=(
+            "tests/scenarios/test_large_files.py::test_one_place_at_a_store_is_never_taken_by_a_large_file",
+        ),
+    ),
+    Mutation(
+        name="stopped-by-its-reader",
+        without="a worker's broker connection is closed by another thread than reads it",
+        patches=(
+            Patch(
+                file="workers/service.py",
+                old='    if str(worker.app.conf.broker_url).startswith("memory:"):\n        worker.stop()\n',
+                new="    worker.stop()\n",
+            ),
+        ),
+        tests=(
+            "tests/integration/test_workers.py::test_a_worker_is_stopped_by_the_thread_that_reads_its_broker",
+        ),
+    ),
+    Mutation(
+        name="complete-is-right",
+        without="pipelines are told of files whose copy is not the registered version",
+        patches=(
+            Patch(
+                file="transfer/ledger/complete.py",
+                old="    copies.c.proved_md5 == datasets.c.registered_md5,\n",
+                new="",
+            ),
+            Patch(
+                file="transfer/ledger/complete.py",
+                old="and_(there.c.condition == Condition.PRESENT, there.c.proved_md5 == here.c.registered_md5)",
+                new="there.c.condition == Condition.PRESENT",
+            ),
+        ),
+        tests=(
+            "tests/pipeline/test_pipeline_datajoint.py::test_a_copy_that_is_not_right_keeps_its_session_back",
+        ),
+    ),
+    Mutation(
+        name="round-once",
+        without="each of two beats has every round walked",
+        patches=(
+            Patch(
+                file="transfer/ledger/jobs.py",
+                old="        if found is None or not is_due(when, found.last_run, now):\n",
+                new="        if found is None:\n",
+            ),
+        ),
+        tests=("tests/integration/test_schedule.py::test_a_job_is_due_once_in_its_interval",),
+    ),
 )
