@@ -1,14 +1,13 @@
 """`alyx-transfer dashboard`: serves the ops dashboard until it is stopped."""
 
 from functools import partial
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from cli import output
-from cli.failures import Exit
 from cli.invocation import of
+from cli.packages import need
 
 _PACKAGES = ("fastapi", "itsdangerous", "jinja2", "prometheus_client", "python_multipart", "uvicorn")
 
@@ -34,7 +33,7 @@ def dashboard(
     ] = None,
 ) -> None:
     """Serve the ops dashboard: what has not arrived, why, and what to do.  Until Ctrl-C."""
-    _need_packages()
+    need("the dashboard", _PACKAGES, "dashboard")
     from config import doorbell, logs, wiring
     from dashboard.board import Board
     from dashboard.serving import serve
@@ -59,14 +58,3 @@ def dashboard(
         )
     finally:
         ledger.engine.dispose()
-
-
-def _need_packages() -> None:
-    """Say what is missing, and how to install it."""
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        output.complain(
-            f"the dashboard needs packages that are not installed ({', '.join(missing)}). "
-            'Run: pip install "alyx-transfer[dashboard]"'
-        )
-        raise typer.Exit(Exit.USAGE)

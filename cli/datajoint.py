@@ -52,7 +52,7 @@ def _filled(schema: str, sessions: list[Any]) -> int:
             warnings.simplefilter("ignore")  # that it found no file of its own, when the environment says all
             import datajoint as dj
     except ImportError as error:
-        do = 'Install the extra: pip install "alyx-transfer[datajoint]"'
+        do = "In the clone of alyx-transfer, run: scripts/venv datajoint"
         raise PipelineUnreachable("DataJoint is not installed", to=schema, do=do) from error
     from pipeline.filling import fill
     from pipeline.schema import Tables

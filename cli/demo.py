@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,7 @@ import typer
 from cli import output
 from cli.failures import Exit
 from cli.invocation import of
+from cli.packages import need
 
 if TYPE_CHECKING:
     from cli.demo_result import Result
@@ -70,7 +70,9 @@ def demo(
     Exits with 0 only if every file that Alyx can register was recorded and is byte-identical at the store.
     """
     _refuse_confusion(serve=serve, faults=faults, as_json=as_json, transport=transport)
-    _need_packages(serve=serve)
+    need("the demo", _PACKAGES, "demo")
+    if serve:
+        need("the demo's dashboard", _SERVED_WITH, "demo", "dashboard")
     if serve:
         _serve(root, sessions, seed, port, keep=keep, faults=faults, verbose=of(context).verbose)
         return
@@ -93,19 +95,6 @@ def _refuse_confusion(*, serve: bool, faults: bool, as_json: bool, transport: Tr
         raise typer.BadParameter("--faults goes with --serve.")
     if serve and (as_json or transport is not Transport.SFTP):
         raise typer.BadParameter("--serve goes neither with --json nor with another --transport than sftp.")
-
-
-def _need_packages(*, serve: bool) -> None:
-    """Say what is missing, and how to install it."""
-    wanted = (*_PACKAGES, *(_SERVED_WITH if serve else ()))
-    missing = [name for name in wanted if find_spec(name) is None]
-    if missing:
-        extras = "demo,dashboard" if serve else "demo"
-        output.complain(
-            f"the demo needs packages that are not installed ({', '.join(missing)}). "
-            f'Run: pip install "alyx-transfer[{extras}]"'
-        )
-        raise typer.Exit(Exit.USAGE)
 
 
 def _serve(

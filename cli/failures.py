@@ -60,6 +60,8 @@ _LOGIN = (
     errors.EncryptionRefused,
     errors.MoverLoginExpired,
     errors.MoverConsentRequired,
+    errors.LedgerRefused,
+    errors.BrokerRefused,
 )
 
 

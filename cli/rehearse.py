@@ -7,7 +7,6 @@ no config or variable of the user is read.
 import io
 import logging
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ import typer
 from cli import output
 from cli.failures import Exit
 from cli.invocation import of
+from cli.packages import need
 
 if TYPE_CHECKING:
     from rehearsal.catalogue import Drill
@@ -47,12 +47,7 @@ def rehearse(
 
     Exits with 0 only if every fault that was planned was met and every drill passed.
     """
-    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
-        output.complain(
-            f"a rehearsal needs packages that are not installed ({', '.join(missing)}). "
-            'Run: pip install "alyx-transfer[demo]"'
-        )
-        raise typer.Exit(Exit.USAGE)
+    need("a rehearsal", _PACKAGES, "demo")
     from rehearsal import catalogue
 
     if list_them:

@@ -10,6 +10,7 @@ from cli.desk import at_desk
 from cli.duties import Central, Labs, duty_of
 from cli.failures import Exit
 from cli.invocation import of
+from cli.packages import need
 from transfer.errors import TransferError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def worker(
     settings = of(context).settings()
     if not embedded_beat:
         _refuse_memory(settings, "nobody can ring this worker through memory://")
+    _need_broker(settings)
     duty = duty_of(settings, lab or [], central)
     logs.configure(settings.logs)
     ledger = wiring.ledger(settings)
@@ -72,8 +74,15 @@ def beat(context: typer.Context) -> None:
 
     settings = of(context).settings()
     _refuse_memory(settings, "a beat of its own cannot reach a worker through memory://")
+    _need_broker(settings)
     logs.configure(settings.logs)
     run_beat(beat_app(settings))
+
+
+def _need_broker(settings: "Settings") -> None:
+    """End here when what speaks to the broker is not installed."""
+    if settings.broker.url.startswith("redis"):
+        need("a broker at redis://", ("redis", "packaging"), "redis")
 
 
 def _refuse_memory(settings: "Settings", what: str) -> None:

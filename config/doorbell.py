@@ -6,16 +6,20 @@ caller; `reach` is for `alyx-transfer doctor`, which wants to know.  With `memor
 inside this process.
 """
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from config.queues import CENTRAL
 from config.sections import without_password
-from transfer.errors import BrokerUnreachable
+from transfer.errors import BrokerRefused, BrokerUnreachable
 
 if TYPE_CHECKING:
     from celery import Celery
 
+_REFUSED = re.compile(
+    r"invalid username-password pair|invalid password|Authentication required|ACCESS_REFUSED"
+)
 _PATIENCE = 2  # seconds; whoever rings is a person at a prompt or a worker with better things to do
 
 
@@ -55,8 +59,8 @@ def unheard(broker_url: str, queue: str = CENTRAL) -> int:
 
 
 def reach(broker_url: str) -> None:
-    """Connect to the broker once.  Raises `BrokerUnreachable`."""
-    from amqp.exceptions import AMQPError
+    """Connect to the broker once.  Raises `BrokerUnreachable`, `BrokerRefused` for a wrong password."""
+    from amqp.exceptions import AccessRefused, AMQPError
     from kombu import Connection
     from kombu.exceptions import OperationalError
 
@@ -67,6 +71,12 @@ def reach(broker_url: str) -> None:
             _connect(line)
     except (OperationalError, AMQPError, OSError, KeyError, ImportError) as error:
         where = without_password(broker_url)
+        if isinstance(error, ImportError):
+            do = "In the clone of alyx-transfer, run: scripts/venv redis"
+            what = f"a package that speaks to the broker is not installed ({error.name})"
+            raise BrokerUnreachable(what, to=where, do=do) from error
+        if isinstance(error, AccessRefused) or _REFUSED.search(str(error)):
+            raise BrokerRefused("the broker does not take our password", to=where) from error
         raise BrokerUnreachable(f"no answer from the broker ({type(error).__name__})", to=where) from error
 
 

@@ -452,6 +452,12 @@ class LedgerUnavailable(TransferError):
     cause = "The database is down, unreachable or locked, or its address is wrong."
 
 
+class LedgerRefused(LedgerUnavailable):
+    code, name, cure, reach = "E-4012", "ledger-refused", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Correct ledger.password_file or ledger.url, or the role and the database at the server."
+    cause = "The password is wrong, or the role or the database does not exist."
+
+
 class LedgerSchema(TransferError):
     code, name, cure, reach = "E-4003", "ledger-schema", Cure.PERSON, Reach.ENDPOINT
     remedy = (
@@ -463,8 +469,8 @@ class LedgerSchema(TransferError):
 
 class ForeignLedger(TransferError):
     code, name, cure, reach = "E-4004", "foreign-ledger", Cure.PERSON, Reach.ENDPOINT
-    remedy = "Stop the other installation, or run alyx-transfer recover to take the repository over."
-    cause = "Another installation moves the files of the same repository."
+    remedy = "Stop the other one, or run alyx-transfer recover; if the other ledger is lost, alyx-transfer rebuild."
+    cause = "Another installation moves the files of the same repository, or did until its ledger was lost."
 
 
 class RestoredLedger(TransferError):
@@ -489,6 +495,12 @@ class BrokerUnreachable(TransferError):
     code, name, cure, reach = "E-4007", "broker-unreachable", Cure.TIME, Reach.ENDPOINT
     remedy = "Start the broker or correct broker.url; nothing is lost meanwhile."
     cause = "The broker is down, or its address is wrong."
+
+
+class BrokerRefused(BrokerUnreachable):
+    code, name, cure, reach = "E-4013", "broker-refused", Cure.PERSON, Reach.ENDPOINT
+    remedy = "Correct broker.password_file or the password in broker.url; nothing is lost meanwhile."
+    cause = "The broker answers and does not take our password."
 
 
 class NothingFound(TransferError):

@@ -22,6 +22,7 @@ from transfer.catalog.base import Catalog
 from transfer.errors import AmbiguousSession, NumberNotPadded, SourceVanished, TransferError, UnknownSession
 from transfer.ledger import reports
 from transfer.ledger.ledger import Ledger
+from transfer.ledger.sums import total
 from transfer.ledger.tables import batches, copies, datasets, items, sessions
 from transfer.ledger.tables import ledger as ledger_table
 from transfer.model import Lab, SessionKey, SourceFile
@@ -214,7 +215,7 @@ def _measured(ledger: Ledger, lab: Lab) -> float | None:
     with ledger.reading() as connection:
         rows = connection.execute(
             select(
-                func.sum(items.c.size).label("bytes"),
+                total(items.c.size).label("bytes"),
                 func.min(items.c.created_at).label("begun"),
                 func.max(items.c.since).label("done"),
             )

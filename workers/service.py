@@ -25,6 +25,7 @@ from celery.worker import WorkController, state
 
 from config import doorbell
 from config.queues import CENTRAL
+from transfer.errors import BrokerUnreachable
 
 _READY = 30  # seconds a worker has to begin where its caller waits for it
 _LOOK = 1  # second between looks whether our threads still live, and the longest sleep of beat
@@ -48,6 +49,7 @@ def run_worker(app: Celery, *, concurrency: int, embedded_beat: bool) -> None:
 
 def run_beat(app: Celery) -> None:
     """Ring by the schedule until SIGTERM or Ctrl-C.  A second beat is harmless."""
+    log.info("beat_began", rings=len(app.conf.beat_schedule))
     with _ringing(app) as beat:
         _until_told_to_stop([beat])
 
@@ -147,7 +149,12 @@ def _ringing(app: Celery) -> Iterator[Thread]:
 
 
 class _Ringer(Scheduler):
-    """Celery's schedule in memory, which rings with the doorbell's short patience."""
+    """Celery's schedule in memory, which rings with the doorbell's short patience.
+
+    That the broker is away, and why, is said once; the rings lost meanwhile are counted.
+    """
+
+    _lost = 0
 
     @property
     def producer(self) -> None:  # type: ignore[override]
@@ -161,7 +168,21 @@ class _Ringer(Scheduler):
                 "ring_not_needed", task=entry.task, queue=queue, because="nobody hears those before it"
             )
         elif not doorbell.ring(broker, str(entry.task), *(entry.args or ()), queue=queue):
-            log.warning("ring_lost", task=entry.task, queue=queue)
+            self._lost += 1
+            if self._lost == 1:
+                log.warning("ring_lost", task=entry.task, queue=queue, because=_why(broker))
+        elif self._lost:
+            log.info("broker_back", lost=self._lost)
+            self._lost = 0
+
+
+def _why(broker: str) -> str:
+    """What keeps rings from the broker, for a person."""
+    try:
+        doorbell.reach(broker)
+    except BrokerUnreachable as error:
+        return f"[{error.code}] {error.sentence}"
+    return "the broker did not take it, and answers again"
 
 
 @signals.setup_logging.connect

@@ -145,9 +145,12 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
 def test_missing_packages_are_named_with_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from cli import demo as module
+    from cli import packages
     from cli.main import main
 
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "pyarrow" else object())
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "pyarrow" else object())
     assert main(["demo"]) == 2
-    assert 'not installed (pyarrow). Run: pip install "alyx-transfer[demo]"' in capsys.readouterr().err
+    assert (
+        "not installed (pyarrow). In the clone of alyx-transfer, run: scripts/venv demo"
+        in capsys.readouterr().err
+    )

@@ -8,7 +8,7 @@ import pytest
 from config import doorbell, queues
 from tests import servers
 from tests.integration.lab import Place, place, programs, until
-from transfer.errors import BrokerUnreachable
+from transfer.errors import BrokerRefused, BrokerUnreachable
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,8 @@ def test_a_broker_that_wants_a_password_is_told_it_and_one_that_is_gone_is_not_w
 
     assert [doorbell.ring(url, "sweep", "x") for url in (rabbitmq_url, wrong, gone)] == [True, False, False]
     doorbell.reach(rabbitmq_url)
-    for url in (wrong, gone):
+    for url, kind in ((wrong, BrokerRefused), (gone, BrokerUnreachable)):
         with pytest.raises(BrokerUnreachable) as refused:
             doorbell.reach(url)
+        assert type(refused.value) is kind
         assert "other" not in str(refused.value)

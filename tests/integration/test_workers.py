@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
+import redis
 from celery import signals
 from sqlalchemy import select
 from structlog.testing import capture_logs
@@ -20,6 +22,7 @@ from config.rounds import VISIT
 from tests.integration.lab import PATIENCE, REPOSITORY, Place, Program, place, programs, until, working
 from tests.servers import free_port
 from tests.world import world
+from transfer.errors import BrokerRefused
 from transfer.ledger import open_ledger
 from transfer.ledger.jobs import claim_job, last_run
 from transfer.ledger.tables import batches
@@ -126,6 +129,27 @@ def test_a_beat_whose_broker_is_away_says_so_and_ends_when_told(lab: Place) -> N
     with capture_logs() as said, service._ringing(app) as beat:
         until(lambda: any(line["event"] == "ring_lost" for line in said), "a lost ring is told")
     assert not beat.is_alive()
+    assert [line["because"] for line in said if line["event"] == "ring_lost"] == [ANY], (
+        "once, with the reason"
+    )
+    assert "[E-4007] no answer from the broker" in next(line["because"] for line in said if "because" in line)
+
+
+def test_a_redis_that_does_not_take_our_password_says_so_to_whoever_rings(lab: Place, redis_url: str) -> None:
+    """Not that it is away: starting it once more would help nobody."""
+    server = redis.Redis.from_url(redis_url)
+    server.config_set("requirepass", "another")
+    try:
+        for url in (redis_url, redis_url.replace("redis://", "redis://:wrong@")):
+            with pytest.raises(BrokerRefused) as refused:
+                doorbell.reach(url)
+            assert "wrong" not in refused.value.sentence
+        lab.broker = redis_url
+        with capture_logs() as said, service._ringing(beat_app(lab.settings())):
+            until(lambda: any(line["event"] == "ring_lost" for line in said), "a lost ring is told")
+        assert "[E-4013]" in next(line["because"] for line in said if line["event"] == "ring_lost")
+    finally:
+        redis.Redis.from_url(redis_url.replace("redis://", "redis://:another@")).config_set("requirepass", "")
 
 
 # ---- as processes

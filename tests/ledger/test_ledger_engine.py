@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Engine, insert, text
 from sqlalchemy.exc import IntegrityError
 
+from cli.failures import Exit, exit_code
 from tests.ledger.lab import NOON, World, on_both
-from transfer.errors import LedgerUnavailable
+from transfer.errors import LedgerRefused, LedgerUnavailable
 from transfer.ledger import Ledger, open_ledger
 from transfer.ledger.engine import database_now, open_engine
 from transfer.ledger.tables import hours, sessions
@@ -86,9 +87,10 @@ def test_a_database_that_is_away_is_named_without_its_secret(url: str) -> None:
 
 def test_a_wrong_password_is_not_repeated_to_the_reader(postgres_url: str) -> None:
     url = postgres_url.replace("postgres@", f"nobody:{SECRET}@")
-    with pytest.raises(LedgerUnavailable, match='role "nobody" does not exist') as refused:
+    with pytest.raises(LedgerRefused, match='role "nobody" does not exist') as refused:
         open_ledger(url)
     assert SECRET not in refused.value.sentence
+    assert exit_code(refused.value) == Exit.LOGIN, "a service manager must not try it every half minute"
 
 
 def test_a_folder_for_the_file_is_made(tmp_path: Path) -> None:

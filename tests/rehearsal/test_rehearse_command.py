@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cli import packages
 from cli import rehearse as command
 from cli.main import main
 from rehearsal.catalogue import DRILLS, GROUPS, PROFILES, QUICK, drills_of
@@ -133,9 +134,12 @@ def test_a_name_that_does_not_exist_is_told_with_those_that_do(
 def test_missing_packages_are_named_with_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "uvicorn" else object())
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "uvicorn" else object())
     assert main(["rehearse"]) == 2
-    assert 'not installed (uvicorn). Run: pip install "alyx-transfer[demo]"' in capsys.readouterr().err
+    assert (
+        "not installed (uvicorn). In the clone of alyx-transfer, run: scripts/venv demo"
+        in capsys.readouterr().err
+    )
 
 
 # ---- leaving nothing

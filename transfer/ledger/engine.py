@@ -7,6 +7,7 @@ instead of failing at its end.
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -29,7 +30,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from transfer.errors import LedgerDiskFull, LedgerUnavailable, TransferError
+from transfer.errors import LedgerDiskFull, LedgerRefused, LedgerUnavailable, TransferError
 
 Clock = Callable[[], datetime]
 
@@ -154,6 +155,8 @@ def unavailable(error: DBAPIError | NoConnectionFree, engine: Engine) -> Transfe
         )
     if _is_full(error):
         return LedgerDiskFull("the disk with the ledger is full", to=shown(engine.url))
+    if _is_refused(error):
+        return LedgerRefused(f"the ledger's database refuses us ({error.orig})", to=shown(engine.url))
     return LedgerUnavailable(
         f"the ledger's database failed ({type(error.orig).__name__}: {error.orig})",
         to=shown(engine.url),
@@ -165,16 +168,28 @@ def _is_full(error: DBAPIError) -> bool:
     return bool(names & _FULL)
 
 
+_REFUSED = re.compile(
+    r"password authentication failed|no password supplied|no pg_hba\.conf entry"
+    r'|(?:role|database) ".*" does not exist|not permitted to log in'
+)
+"""What PostgreSQL says to those it does not let in: a connection that fails carries no code, only words."""
+
+
+def _is_refused(error: DBAPIError) -> bool:
+    return bool(_REFUSED.search(str(error.orig)))
+
+
 def passes(error: BaseException) -> bool:
     """Whether the same transaction, begun anew, may succeed soon: a lost connection, a lock, a deadlock.
 
-    A full disk is no such thing: nothing but space helps.
+    A full disk is no such thing, nor a refused login: nothing but space helps, or a person.
     """
     return (
         isinstance(error, DBAPIError)
         and not isinstance(error, DEFECTS)
         and (isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated)
         and not _is_full(error)
+        and not _is_refused(error)
     )
 
 

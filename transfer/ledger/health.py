@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, case, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from transfer.errors import LedgerDiskFull
 from transfer.ledger import incidents
@@ -21,6 +21,7 @@ from transfer.ledger.glance import crew
 from transfer.ledger.leases import free
 from transfer.ledger.ledger import Ledger
 from transfer.ledger.sanity import rows_without_owner
+from transfer.ledger.sums import number, total
 from transfer.ledger.tables import OPEN, batches, copies, datasets, endpoints, hours, items, sessions
 from transfer.status import Status
 
@@ -72,24 +73,15 @@ def labs_of(connection: Connection, sources: Iterable[str]) -> dict[str, str]:
     return {one: lab for one, lab in found if lab is not None}
 
 
-def _sum(of: Any) -> ColumnElement[int]:
-    """As a whole number: PostgreSQL sums such columns as decimals, which count differently in Python."""
-    return cast(func.coalesce(func.sum(of), 0), BigInteger)
-
-
-def _number(condition: ColumnElement[bool], of: Any = 1) -> ColumnElement[int]:
-    return _sum(case((condition, of), else_=0))
-
-
 _FREE = items.c.hold.is_(None)
 _BACKLOG = (
     select(
         sessions.c.source,
         copies.c.repository.label("target"),
-        _number(_FREE).label("waiting_files"),
-        _number(_FREE, items.c.size).label("waiting_bytes"),
-        _number(~_FREE).label("held_files"),
-        _number(~_FREE, items.c.size).label("held_bytes"),
+        number(_FREE).label("waiting_files"),
+        number(_FREE, items.c.size).label("waiting_bytes"),
+        number(~_FREE).label("held_files"),
+        number(~_FREE, items.c.size).label("held_bytes"),
         func.min(items.c.created_at, type_=items.c.created_at.type).label("oldest_unsent"),
     )
     .select_from(items)
@@ -107,10 +99,10 @@ def _arrived(now: datetime) -> Any:
         select(
             hours.c.source,
             hours.c.target,
-            _number(hours.c.hour >= day, hours.c.files).label("day_files"),
-            _number(hours.c.hour >= day, hours.c.bytes).label("day_bytes"),
-            _sum(hours.c.files).label("week_files"),
-            _sum(hours.c.bytes).label("week_bytes"),
+            number(hours.c.hour >= day, hours.c.files).label("day_files"),
+            number(hours.c.hour >= day, hours.c.bytes).label("day_bytes"),
+            total(hours.c.files).label("week_files"),
+            total(hours.c.bytes).label("week_bytes"),
         )
         .where(hours.c.outcome == "arrived", hours.c.hour >= week)
         .group_by(hours.c.source, hours.c.target)

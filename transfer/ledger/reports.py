@@ -27,6 +27,7 @@ from transfer.ledger.files import (
 from transfer.ledger.guarded import chunks
 from transfer.ledger.health import Check, RouteRow, check, summary
 from transfer.ledger.ledger import Ledger
+from transfer.ledger.sums import number
 from transfer.ledger.tables import copies, datasets, endpoints, items
 from transfer.ledger.tables import sessions as session_table
 from transfer.status import OPEN, Status
@@ -178,9 +179,6 @@ def _counts(ids: Sequence[int]) -> Select[Any]:
     is_held = and_(is_open, files.c.hold.is_not(None))
     waits = and_(is_open, files.c.hold.is_(None))
 
-    def number(condition: ColumnElement[bool]) -> ColumnElement[int]:
-        return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
     return select(
         files.c.of.label("id"),
         number(files.c.status != GONE).label("files"),
@@ -188,8 +186,8 @@ def _counts(ids: Sequence[int]) -> Select[Any]:
         number(waits).label("waiting"),
         number(is_held).label("held"),
         number(files.c.status == UNREGISTRABLE).label("unregistrable"),
-        func.coalesce(func.sum(case((files.c.status != GONE, files.c.size), else_=0)), 0).label("bytes"),
-        func.coalesce(func.sum(case((is_open, files.c.size), else_=0)), 0).label("bytes_waiting"),
+        number(files.c.status != GONE, files.c.size).label("bytes"),
+        number(is_open, files.c.size).label("bytes_waiting"),
     ).group_by(files.c.of)
 
 

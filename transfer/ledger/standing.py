@@ -10,6 +10,7 @@ from sqlalchemy import and_, exists, func, insert, select, update
 
 from transfer.ledger.guarded import Guarded, chunks
 from transfer.ledger.ledger import Ledger
+from transfer.ledger.sums import total
 from transfer.ledger.tables import copies, datasets, items, receipts, sessions
 from transfer.status import Condition, Status
 
@@ -207,7 +208,7 @@ def arrived_of(ledger: Ledger, session_ids: Sequence[int]) -> tuple[int, int, in
     sent = (Status.SENT, Status.VERIFIED, Status.PUBLISHED, Status.RECORDED)
     with ledger.reading() as connection:
         rows = connection.execute(
-            select(items.c.status, func.count().label("files"), func.sum(items.c.size).label("bytes"))
+            select(items.c.status, func.count().label("files"), total(items.c.size).label("bytes"))
             .join(copies, copies.c.id == items.c.copy)
             .join(datasets, datasets.c.id == copies.c.dataset)
             .where(
@@ -238,7 +239,7 @@ def tally(ledger: Ledger, store: str) -> list[Tally]:
     """Where the copies at `store` stand, each by its newest item."""
     newest = select(func.max(items.c.id)).group_by(items.c.copy).scalar_subquery()
     held = items.c.hold.is_not(None)
-    count, size = func.count(), func.coalesce(func.sum(items.c.size), 0)
+    count, size = func.count(), total(items.c.size)
     with ledger.reading() as connection:
         rows = connection.execute(
             select(items.c.status, held.label("held"), count.label("files"), size.label("bytes"))

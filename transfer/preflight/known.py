@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from transfer.ledger.ledger import Ledger
+from transfer.ledger.sums import total
 from transfer.ledger.tables import OPEN, copies, datasets, items, sessions
 from transfer.status import Status
 
@@ -15,8 +16,8 @@ _TO_BE_SENT = (Status.DISCOVERED, Status.REGISTERED, Status.PLANNED)
 def promised(ledger: Ledger, store: str, *, besides: Collection[PurePosixPath]) -> int:
     """Bytes that open items of other sessions than `besides` have still to bring to the store, held ones not."""
     with ledger.reading() as connection:
-        total = connection.scalar(
-            select(func.coalesce(func.sum(items.c.size), 0))
+        found = connection.scalar(
+            select(total(items.c.size))
             .join(copies, copies.c.id == items.c.copy)
             .join(datasets, datasets.c.id == copies.c.dataset)
             .join(sessions, sessions.c.id == datasets.c.session)
@@ -28,7 +29,7 @@ def promised(ledger: Ledger, store: str, *, besides: Collection[PurePosixPath]) 
                 sessions.c.path.not_in([str(path) for path in besides]),
             )
         )
-    return int(total or 0)
+    return int(found or 0)
 
 
 def subjects(ledger: Ledger) -> list[PurePosixPath]:

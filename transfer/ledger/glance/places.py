@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from transfer import pacing
 from transfer.ledger.ledger import Ledger
+from transfer.ledger.sums import total
 from transfer.ledger.tables import OPEN, copies, endpoints, events, items
 from transfer.pacing import Breaker, Gate
 
@@ -61,7 +62,7 @@ def asked(connection: Connection, now: datetime) -> tuple[Place, ...]:
 # The place is looked up for each open item: joined, a database may begin with every copy there is.
 _WAITING_AT = select(copies.c.repository).where(copies.c.id == items.c.copy).scalar_subquery().label("name")
 _WAITING = (
-    select(_WAITING_AT, func.count().label("files"), func.coalesce(func.sum(items.c.size), 0).label("bytes"))
+    select(_WAITING_AT, func.count().label("files"), total(items.c.size).label("bytes"))
     .where(items.c.open == OPEN)
     .group_by("name")
 )
