@@ -15,6 +15,7 @@ from cli.bench import Bench, Check, Note
 from cli.store_checks import STORE_CHECKS, compared
 from cli.worker_checks import WORKER_CHECKS
 from config import doorbell, wiring
+from config.certificates import unusable
 from transfer.errors import (
     CatalogRefused,
     RigRecording,
@@ -269,6 +270,17 @@ def notified(bench: Bench, _subject: str) -> str:
     return f"told what needs a person: {len(targets)} (alyx-transfer notify test tries them)"
 
 
+def dashboard(bench: Bench, _subject: str) -> str:
+    """What only its start would show otherwise."""
+    told = bench.settings.dashboard
+    if told.certificate_file is None or told.key_file is None:
+        return "has no certificate of its own"
+    found = unusable(told.certificate_file, told.key_file)
+    if found is not None:
+        raise Note(f"it would not start on this machine: {found}")
+    return f"speaks TLS with {told.certificate_file}"
+
+
 CHECKS = (
     Check("packages", "installation", packages),
     Check("work", "installation", work),
@@ -277,6 +289,7 @@ CHECKS = (
     Check("ledger rows", "installation", ledger_rows, needs=("ledger",)),
     Check("ledger clock", "installation", ledger_clock, needs=("ledger",)),
     Check("broker", "installation", broker),
+    Check("dashboard", "installation", dashboard),
     *WORKER_CHECKS,
     Check("notices", "installation", notified, needs=("ledger",)),
     Check("alyx login", "installation", login),

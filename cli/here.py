@@ -10,6 +10,7 @@ import typer
 from cli.asking import Action, Asking, Changed, Explained, LabZone
 from cli.desk import Desk, at_desk
 from config.standings import standings
+from config.upcoming import with_rounds
 from transfer.errors import NothingFound
 from transfer.ledger import actions, bandwidth, endpoints, incidents, pausing, prioritising, reports
 from transfer.ledger.why import why as explained
@@ -50,7 +51,7 @@ class Here:
         return reports.files(self._ledger, session=target.row, held=held or None, limit=limit)
 
     def check(self, max_age: timedelta) -> "Check":
-        return reports.check(self._ledger, max_age=max_age)
+        return with_rounds(reports.check(self._ledger, max_age=max_age), self._desk.settings, self._ledger)
 
     def held(self, limit: int) -> "Held":
         return reports.held(self._ledger, limit=limit)

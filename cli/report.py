@@ -25,6 +25,7 @@ def add(app: typer.Typer) -> None:
 
 def report(context: typer.Context, as_json: output.Json = False) -> None:
     """Show what arrived, what waits, what is held, and what to do about it."""
+    from config.upcoming import with_rounds
     from transfer.ledger import incidents, reports
 
     with at_desk(context) as desk:
@@ -32,7 +33,7 @@ def report(context: typer.Context, as_json: output.Json = False) -> None:
         routes = _with_idle(desk, reports.summary(ledger))
         held = reports.held(ledger)
         unregistrable = reports.unregistrable(ledger)
-        check = reports.check(ledger)
+        check = with_rounds(reports.check(ledger), desk.settings, ledger)
         open_now = incidents.current(ledger)
         empty = not reports.sessions(ledger, limit=1)
     if as_json:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from socket import gethostname
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +31,10 @@ def scan(
         if lab is not None and lab not in labs:
             known = ", ".join(labs) or "there is none"
             raise NothingFound("the config has no such lab", to=lab, do=f"Its labs: {known}.")
-        told, stopped, due = _scan(desk, [lab] if lab is not None else labs)
+        wanted = [lab] if lab is not None else labs
+        asked = _asked(desk, wanted)
+        found, stopped, due = _scan(desk, [name for name in wanted if name not in asked])
+        told = {name: asked.get(name) or found[name] for name in wanted if name in asked or name in found}
         rung = _ring(desk.settings, due)
     if as_json:
         output.document({"labs": told, "due": sum(map(len, due.values())), "rung": rung})
@@ -42,6 +46,28 @@ def scan(
     for error in stopped:
         output.complain(output.visible(failures.sentence(error)))
     raise typer.Exit(failures.common_code(stopped))
+
+
+def _asked(desk: Desk, names: Sequence[str]) -> dict[str, str]:
+    """Of the labs whose folder is not here: whose worker, on another machine, was asked to look."""
+    from config import doorbell
+    from config.queues import of_lab
+    from config.rounds import NOW, SCAN
+    from transfer.ledger.glance import crew
+
+    told: dict[str, str] = {}
+    for name in names:
+        hosts = [
+            one.host
+            for one in crew.workers(desk.ledger)
+            if one.standing == "alive" and one.host != gethostname() and name in one.duty.split(", ")
+        ]
+        if hosts and not desk.settings.labs[name].root.is_dir():
+            rung = doorbell.ring(desk.settings.broker.url, SCAN, name, NOW, queue=of_lab(name))
+            told[name] = f"the worker on {hosts[0]} " + (
+                "was asked to look" if rung else "could not be asked"
+            )
+    return told
 
 
 def _scan(

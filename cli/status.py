@@ -160,6 +160,12 @@ def _say_check(found: "Check", max_age: timedelta, *, as_json: bool) -> None:
         output.say(check_line(found, max_age))
 
 
+def unwalked(names: "Sequence[str]") -> str:
+    """Rounds that nobody walks: the first, and how many more."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"overdue: {output.visible(names[0])}{more}"
+
+
 def check_line(found: "Check", max_age: timedelta) -> str:
     """One line, the word a monitor looks for first: OK or PROBLEM."""
     complaints = []
@@ -179,6 +185,8 @@ def check_line(found: "Check", max_age: timedelta) -> str:
         complaints.append(f"incident: {', '.join(output.visible(name) for name in found.incidents)}")
     if found.stuck:
         complaints.append(f"{found.stuck} files or sessions are due and no worker takes them")
+    if found.unwalked:
+        complaints.append(f"{unwalked(found.unwalked)}: does a beat run, and a central worker?")
     if found.rows_without_owner:
         complaints.append(f"{found.rows_without_owner} rows of the ledger have no owner")
     if found.disk_full:

@@ -50,6 +50,9 @@ class Problem:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A remedy for a misspelt word: the nearest known one, else all of them."""
     words = sorted(known)
+    begins = [one for one in words if word.lower().startswith(f"{one}_")]
+    if begins:
+        return f'Did you mean "{begins[-1]}"?'
     near = get_close_matches(word.lower(), words, n=1, cutoff=0.6)
     if near:
         return f'Did you mean "{near[0]}"?'

@@ -1,16 +1,21 @@
 """The regular rounds as they stand: when each is walked, when it was, what came of it, when it is due again."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from config import rounds
+from config.queues import CENTRAL
 from config.rounds import Regular
 from config.sections import Settings
 
 if TYPE_CHECKING:
     from transfer.ledger import Ledger
     from transfer.ledger.glance.rounds import Round
+    from transfer.ledger.health import Check
+
+OVERDUE = timedelta(minutes=15)
+"""So late a central round may be.  Beat rings for it every five minutes; a hand may be busy meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,3 +55,19 @@ def _due(planned: Regular, last: "Round | None") -> Due:
         holder=last.holder if last is not None else None,
         due_at=planned.when.after(run) if run is not None else None,
     )
+
+
+def with_rounds(found: "Check", settings: Settings, ledger: "Ledger") -> "Check":
+    """What was found, and which central rounds are overdue although workers live: then no beat rings, or none hears.
+
+    A lab's own rounds do not count: its machine may be switched off at night.
+    """
+    if not found.versions:
+        return found
+    late = (
+        one.name
+        for one in schedule_of(settings, ledger)
+        if one.queue == CENTRAL and one.due_at is not None and not one.holder
+        if found.now - one.due_at > OVERDUE
+    )
+    return replace(found, unwalked=tuple(late))

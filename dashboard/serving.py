@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import uvicorn
 
+from config.certificates import unusable
 from dashboard.access.streams import Streams
 from dashboard.app import create
 from dashboard.board import Board
@@ -172,9 +173,9 @@ def _server(board: Board) -> _Server:
         ssl_certfile=told.certificate_file,
         ssl_keyfile=told.key_file,
     )
-    try:
-        config.load()
-    except OSError as error:  # an ssl.SSLError is one
-        what = f"dashboard.certificate_file, key_file: they cannot be used ({error.strerror or type(error).__name__})."
-        raise ConfigProblems([what], to=board.settings.origin) from error
+    if told.certificate_file and told.key_file:
+        what = unusable(told.certificate_file, told.key_file)
+        if what is not None:
+            raise ConfigProblems([what], to=board.settings.origin)
+    config.load()
     return _Server(config, app.streams)

@@ -1,11 +1,12 @@
 """Good night or bad night: the first page, the monitor's question, what is held, incidents; and who asks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Query
 
+from config.upcoming import with_rounds
 from dashboard.access import Seeing
 from dashboard.api.asking import After, Limit, section
 from dashboard.board import TheBoard
@@ -41,7 +42,8 @@ class WhoAmI:
 
 @router.get("/overview", summary="Everything on the first page")
 def overview(board: TheBoard, _: Seeing) -> Overview:
-    return glanced.overview(board.ledger)
+    found = glanced.overview(board.ledger)
+    return replace(found, check=with_rounds(found.check, board.settings, board.ledger))
 
 
 @router.get("/check", summary="Whether somebody must look")
@@ -52,7 +54,8 @@ def check(
         int, Query(ge=1, le=10 * _YEAR, description="How old the oldest unsent file may be.")
     ] = 86_400,
 ) -> Checked:
-    found = reports.check(board.ledger, max_age=timedelta(seconds=max_age_seconds))
+    plain = reports.check(board.ledger, max_age=timedelta(seconds=max_age_seconds))
+    found = with_rounds(plain, board.settings, board.ledger)
     return Checked(fine=found.fine, check=found)
 
 

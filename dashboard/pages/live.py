@@ -17,13 +17,14 @@ is away the last fragments stay, under a line that says so.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from markupsafe import escape
 
+from config.upcoming import with_rounds
 from dashboard.access import Role, Seeing, still_in
 from dashboard.board import Board, TheBoard
 from dashboard.pages.overview import headline, shown
@@ -73,9 +74,11 @@ class Watch:
     def _look(self) -> Mapping[bool, Parts]:
         try:
             found = overview(self._board.ledger)
+            check = with_rounds(found.check, self._board.settings, self._board.ledger)
         except TransferError as error:
             away = _away(error)
             return {acts: {**parts, **away} for acts, parts in self._seen.items()}
+        found = replace(found, check=check)
         values = shown(found)
         everybodys = _parts(found, values)
         return {acts: {**everybodys, "matters": _matters(found, values, acts=acts)} for acts in self._seen}

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from config.upcoming import with_rounds
 from dashboard.access import Role, Seeing
 from dashboard.board import TheBoard
 from dashboard.pages.rendering import count, page
@@ -37,6 +39,8 @@ def _troubles(check: Check) -> Iterator[str]:
         yield "the oldest file has waited too long"
     if check.disk_full:
         yield "the disk with the ledger is full"
+    if check.unwalked:
+        yield f"{_count(len(check.unwalked), 'round is', 'rounds are')} overdue: does a beat run?"
     if check.rows_without_owner:
         yield _count(check.rows_without_owner, "row has no owner", "rows have no owner")
 
@@ -98,6 +102,7 @@ def shown(found: Overview) -> dict[str, Any]:
 @router.get("/", response_class=HTMLResponse)
 def show(request: Request, board: TheBoard, person: Seeing) -> HTMLResponse:
     """The first page."""
-    values = shown(overview(board.ledger))
+    found = overview(board.ledger)
+    values = shown(replace(found, check=with_rounds(found.check, board.settings, board.ledger)))
     acts = person.role >= Role.OPERATOR
     return page(request, "overview.html", person, **values, acts=acts, labs=sorted(board.settings.labs))

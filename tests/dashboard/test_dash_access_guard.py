@@ -333,14 +333,23 @@ def test_it_speaks_tls_itself_with_a_certificate(tmp_path: Path) -> None:
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
-def test_a_certificate_that_is_none_is_a_problem_of_the_config(tmp_path: Path) -> None:
-    for name in ("a.pem", "b.pem"):
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ({"a.pem": "none", "b.pem": "none"}, "unencrypted PEM files"),
+        ({"b.pem": "none"}, r"certificate_file: .*a\.pem cannot be read \(No such file"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_named(
+    tmp_path: Path, written: dict[str, str], says: str
+) -> None:
+    for name, words in written.items():
         (tmp_path / name).touch(mode=0o600)
-        (tmp_path / name).write_text("none")
+        (tmp_path / name).write_text(words)
     more = f'certificate_file = "{tmp_path}/a.pem"\nkey_file = "{tmp_path}/b.pem"'
     with (
         house(tmp_path, more=more) as made,
-        pytest.raises(ConfigProblems, match="cannot be used"),
+        pytest.raises(ConfigProblems, match=says),
         serving(made.board, "127.0.0.1", 0),
     ):
         pass

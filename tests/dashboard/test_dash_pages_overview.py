@@ -27,6 +27,7 @@ QUIET = Check(
     too_old=False,
 )
 WRONG: dict[str, Any] = {
+    "unwalked": ("probe flatiron",),
     "held_files": 1,
     "held_sessions": 1,
     "paused": ("archive",),

@@ -10,13 +10,17 @@ from zoneinfo import ZoneInfo
 import pytest
 from celery.beat import Scheduler
 
+from cli.status import check_line
 from config import rounds
 from config.queues import CENTRAL, of_lab
 from config.settings import Settings, load
+from config.upcoming import with_rounds
 from tests.integration.lab import REPOSITORY
 from tests.world import Clock
 from transfer.errors import LostRace
 from transfer.ledger import Ledger, open_ledger
+from transfer.ledger.glance import crew
+from transfer.ledger.health import check
 from transfer.ledger.jobs import claim_job, job_ran, last_run
 from transfer.recurrence import ALWAYS, Cron, Interval
 from workers import tasks
@@ -280,3 +284,32 @@ def test_two_processes_that_claim_at_once_share_the_jobs_without_a_double(url: s
 
     assert all(child.returncode == 0 for child in children)
     assert sorted(map(int, [*taken[0], *taken[1]])) == list(range(40))
+
+
+# ---- a beat that nobody misses
+
+
+def test_a_beat_that_is_missing_is_noticed_where_a_worker_lives(
+    settings: Settings, ledger: Ledger, clock: Clock
+) -> None:
+    """Nothing else would say it: what is not found does not wait."""
+    for name in rounds.table(settings):
+        walk = claim_job(ledger, name, when=ALWAYS, seconds=60)
+        assert walk
+        job_ran(ledger, walk, "fine")
+
+    clock.advance(30 * 60 - 1)
+    crew.here(ledger, version="1", hands=1, duty="central")
+    assert with_rounds(check(ledger), settings, ledger).fine
+    clock.advance(2)
+    assert with_rounds(check(ledger), settings, ledger).unwalked == ("probe flatiron",)
+    clock.advance(45 * 60)
+    crew.here(ledger, version="1", hands=1, duty="central")
+    late = with_rounds(check(ledger), settings, ledger)
+    assert not late.fine
+    assert set(late.unwalked) >= {"reconcile cortexlab", "probe flatiron", "sanity"}
+    assert not {one for one in late.unwalked if one.startswith(("scan", "mirror"))}, "a rig may be off"
+    assert "overdue: probe flatiron and" in check_line(late, timedelta(days=1))
+
+    clock.advance(3600)
+    assert with_rounds(check(ledger), settings, ledger).fine, "no worker lives: then nothing is expected"

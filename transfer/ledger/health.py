@@ -130,6 +130,9 @@ class Check:
     rows_without_owner: int = 0
     incidents: tuple[str, ...] = ()  # code and endpoint of those that wait for a person
     versions: tuple[str, ...] = ()  # of the workers that live; several while a fleet is being upgraded
+    unwalked: tuple[
+        str, ...
+    ] = ()  # rounds that are overdue although workers live: nobody rings, or nobody hears
     disk_full: str | None = None  # what a person reads while the ledger's disk has no room for new work
 
     @property
@@ -149,6 +152,7 @@ class Check:
             or self.stuck
             or self.rows_without_owner
             or self.incidents
+            or self.unwalked
             or self.disk_full
         )
 
