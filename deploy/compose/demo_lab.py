@@ -4,6 +4,7 @@ It is `sandbox.box` without the SFTP server, which is a container of its own.  T
 the demo's config names them; everything listens at loopback, in the network that the demo's containers share.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ from sandbox.box import Box
 ROOT = Path("/srv/box")
 READY = Path("/tmp/ready")  # noqa: S108 - this container's own
 ADMIN, VISITOR = "demo", "visitor"
+PRODUCTION = "alyx-transfer"  # the project of docker-compose.yml, where nobody says -p
 _PORTS = {"alyx-port": "8000", "web-port": "8001"}
 _SESSIONS = 6
 _NEW = 30
@@ -22,6 +24,11 @@ _BETWEEN = 20.0  # seconds between two new sessions
 
 def main(root: Path = ROOT, ready: Path = READY) -> None:
     """Serve until told to stop; `ready` is there as soon as everything stands."""
+    if os.environ.get("COMPOSE_PROJECT_NAME") == PRODUCTION:
+        sys.exit(
+            "The demo would share the ledger of the project alyx-transfer. Give it a project of its own: "
+            "docker compose -p alyx-transfer-demo --profile demo up --detach"
+        )
     stop = threading.Event()
     for which in (signal.SIGTERM, signal.SIGINT):
         signal.signal(which, lambda _which, _frame: stop.set())

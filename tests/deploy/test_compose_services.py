@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import yaml
 from paramiko import Ed25519Key, SSHClient
 
 from config.settings import load
@@ -186,6 +187,27 @@ def test_the_demos_lab_and_store_stand_and_stop(tmp_path: Path) -> None:
             ssh.connect("127.0.0.1", at, "alyx-transfer", pkey=key, look_for_keys=False, allow_agent=False)
             assert ssh.open_sftp().listdir((box / "store").as_posix()) == []
     assert (lab.returncode, store.returncode) == (0, 0)
+
+
+def test_the_demo_refuses_to_share_productions_ledger(tmp_path: Path) -> None:
+    """And every command that starts or removes it gives it a project of its own."""
+    project = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["name"]
+    done = subprocess.run(
+        calling("demo_lab.py", tmp_path / "box", tmp_path / "ready"),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COMPOSE_PROJECT_NAME": project},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("The demo would share the ledger")
+    assert not (tmp_path / "box").exists()
+    for page in [ROOT / "docker-compose.yml", ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for line in page.read_text("utf-8").splitlines():
+            assert (
+                "docker compose" not in line or "--profile demo" not in line or f"-p {project}-demo" in line
+            )
 
 
 # ---- health

@@ -18,6 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACES = (
     "/errors/",  # pages of the dashboard
     "/etc/",
+    "/run/",
     "/var/",
     "/mnt/",
     "/opt/alyx-transfer",
