@@ -1,8 +1,7 @@
 """`/metrics` for Prometheus: made from the ledger at each scrape, so that it is right after a restart, too.
 
 Labels have as many values as the config names: a lab, an endpoint, a store that it does not name counts as `other`.
-Counters are sums of what the ledger keeps for ever; what the ledger does not know (how long Alyx takes to answer) is
-not made up.
+Counters are sums of what the ledger keeps for ever; how long Alyx takes to answer is what a worker measured last.
 """
 
 from collections import defaultdict
@@ -16,6 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
+from config.upcoming import with_rounds
 from dashboard.access import Seeing
 from dashboard.api.asking import PROBLEMS, by_name
 from dashboard.board import Board, TheBoard
@@ -74,6 +74,7 @@ class FromLedger(Collector):
 
     def __init__(self, board: Board) -> None:
         self._ledger = board.ledger
+        self._settings = board.settings
         self._known = Known(labs=set(board.settings.labs), places=set(board.endpoint_names))
         self._labs = {lab.repository: name for name, lab in board.settings.labs.items()}
 
@@ -84,7 +85,7 @@ class FromLedger(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _arrived(self._ledger, self._known, self._labs)
         yield from _backlog(summary(self._ledger), self._known, self._ledger)
-        yield from _attention(check(self._ledger))
+        yield from _attention(with_rounds(check(self._ledger), self._settings, self._ledger))
         yield from _incidents(self._ledger, self._known)
         seen = places(self._ledger)
         yield from _alyx(seen)
@@ -164,6 +165,7 @@ def _attention(found: Check) -> Iterator[Metric]:
         ("unmovable_files", "Files that cannot be moved for a reason somebody can cure", found.troubles),
         ("stuck_files", "Files that are due and that nobody takes", found.stuck_files),
         ("stuck_sessions", "Sessions that are due and that nobody takes", found.stuck_sessions),
+        ("overdue_rounds", "Central rounds that nobody walks although workers live", len(found.unwalked)),
         (
             "rows_without_owner",
             "Rows of the ledger that nobody would look at again",

@@ -268,6 +268,7 @@ def test_the_metrics_are_the_ledgers(program: TestClient) -> None:
     assert found["backlog_files", route()] == 4
     assert found["held_files", route()] == 1
     assert found["rows_without_owner", ()] == 0
+    assert found["overdue_rounds", ()] == 0
     assert found["fine", ()] == 0
     assert found["breaker", (("endpoint", LAB.store), ("state", "closed"))] == 1
     assert found["workers", (("standing", "alive"),)] == 0
