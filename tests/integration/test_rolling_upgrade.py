@@ -1,13 +1,15 @@
 """A fleet upgraded one machine after the other: a newer program changes the schema while older workers work on."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from tests.integration.lab import Place, Program, place, programs, until
 from transfer.errors import LedgerSchema
@@ -45,9 +47,12 @@ def upgraded(engine: Engine, folder: Path, words: str) -> None:
     (migrations / "versions" / "9999_later.py").write_text(words.replace("{head}", schema.head()))
     config = Config()
     config.set_main_option("script_location", str(migrations))
-    with engine.begin() as connection:
+
+    def change(connection: Connection) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+    schema.in_one(engine, change)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -124,3 +129,45 @@ def test_an_older_program_refuses_a_ledger_that_a_newer_one_changed(
         open_ledger(ledger_url)
     with pytest.raises(LedgerSchema, match="this program needs"):
         schema.check(engine)
+
+
+def test_a_migration_and_a_worker_that_wait_for_each_other_are_both_done(postgres_url: str) -> None:
+    """PostgreSQL ends one of the two; where it is the migration, that is begun anew."""
+    engine = open_engine(postgres_url)
+    schema.migrate(engine)
+    begun: list[int] = []
+    waits = threading.Event()
+
+    def change(connection: Connection) -> None:
+        begun.append(1)
+        connection.execute(text("ALTER TABLE events ADD COLUMN novelty TEXT"))
+        waits.set()
+        if len(begun) == 1:
+            until(lambda: _waiting(engine), "the worker waits for the migration")
+        connection.execute(text("ALTER TABLE items ADD COLUMN novelty TEXT"))
+
+    def work() -> None:
+        with engine.begin() as connection:
+            connection.execute(
+                text("SET LOCAL deadlock_timeout = '10min'")
+            )  # so that it is not the one that is ended
+            connection.execute(text("LOCK TABLE items IN ROW EXCLUSIVE MODE"))
+            holds.set()
+            waits.wait(60)
+            connection.execute(text("LOCK TABLE events IN ROW EXCLUSIVE MODE"))
+
+    holds = threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        worker = other.submit(work)
+        holds.wait(60)
+        schema.in_one(engine, change)
+        worker.result(60)
+    assert len(begun) == 2
+    with engine.begin() as connection:
+        connection.execute(text("SELECT novelty FROM items"))
+    engine.dispose()
+
+
+def _waiting(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))

@@ -6,6 +6,7 @@ the oldest schema whose programs may still work there.  A migration that takes a
 moves the floor up; one that adds leaves it, so that a fleet can be upgraded one machine after the other.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -13,12 +14,16 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from transfer.errors import LedgerSchema
 from transfer.ledger.engine import shown
 from transfer.ledger.tables import metadata
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_DEADLOCK = "40P01"  # PostgreSQL, appendix A: deadlock_detected
+_PATIENCE = 60  # seconds, as for every transaction of the ledger
 _LOCK = 0x616C7978  # "alyx": one migrator at a time on PostgreSQL
 
 
@@ -41,14 +46,36 @@ def migrate(engine: Engine) -> None:
 
     A newer ledger is left as it is where its floor says that this program may work on it.  Raises `LedgerSchema`.
     """
-    if _current(engine) == head():
-        return
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-        _refuse_strangers(connection)
-        if _revision(connection) in (None, *_known()):
-            command.upgrade(_config(connection), "head")
+    if _current(engine) != head():
+        in_one(engine, _upgrade)
+
+
+def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    _refuse_strangers(connection)
+    if _revision(connection) in (None, *_known()):
+        command.upgrade(_config(connection), "head")
+
+
+def in_one(engine: Engine, change: Callable[[Connection], None]) -> None:
+    """Change the schema in one transaction, begun anew where it and the work of others waited for each other.
+
+    A change locks whole tables, one after the other, while workers go on in an order of their own: PostgreSQL ends
+    one of the two, and it may be this one.
+    """
+    for attempt in Retrying(
+        retry=retry_if_exception(_waited_for_each_other),
+        stop=stop_after_delay(_PATIENCE),
+        wait=wait_random_exponential(max=5),
+        reraise=True,
+    ):
+        with attempt, engine.begin() as connection:
+            change(connection)
+
+
+def _waited_for_each_other(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _DEADLOCK
 
 
 def check(engine: Engine) -> None:
