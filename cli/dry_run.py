@@ -138,6 +138,10 @@ def _say_plan(plan: "Forecast") -> None:
         time = output.duration(max(plan.seconds, 1))
         told = f"{files}, {output.size(plan.bytes)} would move, in about {time} {how}"
     output.say(output.visible(f"{plan.session}: {told}{arrived}"))
+    if not plan.moving and not plan.staying and not plan.arrived:
+        output.say(
+            '  no file of it is known to move; with work = "alyx" only what Alyx lists as missing at the store does'
+        )
     for path, size in plan.moving:
         output.say(output.visible(f"  {path}  {output.size(size)}"))
     for path, reason in plan.staying:

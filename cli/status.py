@@ -187,6 +187,10 @@ def check_line(found: "Check", max_age: timedelta) -> str:
         complaints.append(f"{found.stuck} files or sessions are due and no worker takes them")
     if found.unwalked:
         complaints.append(f"{unwalked(found.unwalked)}: does a beat run, and a central worker?")
+    if found.away:
+        complaints.append(
+            f"the data folder is not there: {', '.join(output.visible(name) for name in found.away)}"
+        )
     if found.rows_without_owner:
         complaints.append(f"{found.rows_without_owner} rows of the ledger have no owner")
     if found.disk_full:

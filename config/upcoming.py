@@ -8,6 +8,7 @@ from config import rounds
 from config.queues import CENTRAL
 from config.rounds import Regular
 from config.sections import Settings
+from transfer.errors import SourceRootMissing
 
 if TYPE_CHECKING:
     from transfer.ledger import Ledger
@@ -58,16 +59,23 @@ def _due(planned: Regular, last: "Round | None") -> Due:
 
 
 def with_rounds(found: "Check", settings: Settings, ledger: "Ledger") -> "Check":
-    """What was found, and which central rounds are overdue although workers live: then no beat rings, or none hears.
+    """What was found, and what the rounds tell where workers live.
 
-    A lab's own rounds do not count: its machine may be switched off at night.
+    Central rounds that are overdue: then no beat rings, or none hears.  A lab's own do not count: its machine may be
+    switched off at night.  And labs whose folder the last scan did not find: nothing of them waits, as nothing is seen.
     """
     if not found.versions:
         return found
+    known = schedule_of(settings, ledger)
     late = (
         one.name
-        for one in schedule_of(settings, ledger)
+        for one in known
         if one.queue == CENTRAL and one.due_at is not None and not one.holder
         if found.now - one.due_at > OVERDUE
     )
-    return replace(found, unwalked=tuple(late))
+    scans = {rounds.name_of(rounds.SCAN, lab): lab for lab in settings.labs}
+    missing = f"[{SourceRootMissing.code}]"
+    away = (
+        scans[one.name] for one in known if one.name in scans and (one.last_outcome or "").startswith(missing)
+    )
+    return replace(found, unwalked=tuple(late), away=tuple(away))

@@ -41,6 +41,8 @@ def _troubles(check: Check) -> Iterator[str]:
         yield "the disk with the ledger is full"
     if check.unwalked:
         yield f"{_count(len(check.unwalked), 'round is', 'rounds are')} overdue: does a beat run?"
+    if check.away:
+        yield f"the data folder is not there: {', '.join(check.away)}"
     if check.rows_without_owner:
         yield _count(check.rows_without_owner, "row has no owner", "rows have no owner")
 

@@ -363,3 +363,18 @@ def test_the_bar_says_what_is_done_and_who_does_it() -> None:
     assert description(Standing(), ()) == "hashing files"
     assert description(Standing(2, 3, 0, 0), ()) == "2 of 3 files recorded"
     assert description(Standing(2, 3, 0, 0), ("rig-7:12",)) == "watching rig-7:12: 2 of 3 files recorded"
+
+
+def test_a_session_of_which_alyx_misses_nothing_says_why_nothing_moves(lab: Running) -> None:
+    """With work = "alyx" only registered files move; the folder's state has nothing to do with it."""
+    lab.configure(work="alyx")
+    session = lab.session()
+
+    code, out, _ = lab.run("push", "--dry-run", str(session))
+    assert code == 0
+    assert 'with work = "alyx" only what Alyx lists as missing' in out
+    code, out, _ = lab.run("push", str(session))
+    assert "Alyx lists no file of it as missing at the store." in out
+    assert lab.stored() == []
+    code, out, _ = lab.run("why", str(session))
+    assert 'set work = "disk"' in out

@@ -28,6 +28,7 @@ QUIET = Check(
 )
 WRONG: dict[str, Any] = {
     "unwalked": ("probe flatiron",),
+    "away": ("cortexlab",),
     "held_files": 1,
     "held_sessions": 1,
     "paused": ("archive",),

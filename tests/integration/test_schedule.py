@@ -313,3 +313,21 @@ def test_a_beat_that_is_missing_is_noticed_where_a_worker_lives(
 
     clock.advance(3600)
     assert with_rounds(check(ledger), settings, ledger).fine, "no worker lives: then nothing is expected"
+
+
+def test_a_lab_whose_disk_is_not_mounted_is_noticed_although_nothing_waits(
+    settings: Settings, ledger: Ledger
+) -> None:
+    crew.here(ledger, version="1", hands=1, duty="cortexlab")
+    for outcome, away in (
+        ("[E-1005] the lab's data folder is not there", ("cortexlab",)),
+        ("3 sessions", ()),
+    ):
+        walk = claim_job(ledger, "scan cortexlab", when=ALWAYS, seconds=60)
+        assert walk
+        job_ran(ledger, walk, outcome)
+        found = with_rounds(check(ledger), settings, ledger)
+        assert (found.away, found.fine) == (away, not away)
+        assert ("the data folder is not there: cortexlab" in check_line(found, timedelta(days=1))) is bool(
+            away
+        )

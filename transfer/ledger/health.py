@@ -133,6 +133,7 @@ class Check:
     unwalked: tuple[
         str, ...
     ] = ()  # rounds that are overdue although workers live: nobody rings, or nobody hears
+    away: tuple[str, ...] = ()  # labs whose data folder was not there at the last scan
     disk_full: str | None = None  # what a person reads while the ledger's disk has no room for new work
 
     @property
@@ -153,6 +154,7 @@ class Check:
             or self.rows_without_owner
             or self.incidents
             or self.unwalked
+            or self.away
             or self.disk_full
         )
 

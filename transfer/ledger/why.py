@@ -142,6 +142,7 @@ def _visit(connection: Connection, ledger: Ledger, session: int, now: datetime) 
         error_text=row.error_text,
         looked_at=row.looked_at,
         complete_at=row.complete_at,
+        by_alyx=row.origin == "alyx",
         endpoints=_endpoints(connection, (row.source, ALYX)),
         ahead=_ahead(connection, ledger, "session", row),
     )

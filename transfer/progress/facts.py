@@ -57,6 +57,7 @@ class Visit:
     error_text: str | None = None
     looked_at: datetime | None = None
     complete_at: datetime | None = None
+    by_alyx: bool = False  # Alyx says what is missing at the store; the folder alone makes no work
     endpoints: tuple[Endpoint, ...] = ()
     ahead: int = 0
 

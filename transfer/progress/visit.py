@@ -23,6 +23,13 @@ def explain_visit(visit: Visit, now: datetime, standing: str) -> Explanation:
     """When the session is looked at next."""
     if visit.hold is not None:
         return held_visit(visit, f"{standing}; its session is held")
+    if visit.by_alyx and visit.lease is None and visit.not_before is None:
+        return Explanation(
+            sentence=f"{standing}: Alyx lists no file of it as missing at the store.",
+            owner=Owner.NOBODY,
+            next_step='with work = "alyx" only registered files move: register them, or set work = "disk"',
+            at=now,
+        )
     if visit.lease is None and visit.not_before is None:
         seen = f"last looked at {moment(visit.looked_at)}" if visit.looked_at else "not looked at yet"
         return Explanation(
