@@ -469,13 +469,16 @@ class LedgerSchema(TransferError):
 
 class ForeignLedger(TransferError):
     code, name, cure, reach = "E-4004", "foreign-ledger", Cure.PERSON, Reach.ENDPOINT
-    remedy = "Stop the other one, or run alyx-transfer recover; if the other ledger is lost, alyx-transfer rebuild."
+    remedy = (
+        "Stop the other one, or run alyx-transfer recover --why TEXT; "
+        "if the other ledger is lost, alyx-transfer rebuild."
+    )
     cause = "Another installation moves the files of the same repository, or did until its ledger was lost."
 
 
 class RestoredLedger(TransferError):
     code, name, cure, reach = "E-4005", "restored-ledger", Cure.PERSON, Reach.ENDPOINT
-    remedy = "This ledger is older than what Alyx has seen of it: run alyx-transfer recover."
+    remedy = "This ledger is older than what Alyx has seen of it: run alyx-transfer recover --why TEXT."
     cause = "The ledger's database was restored from a backup."
 
 
