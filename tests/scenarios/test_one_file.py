@@ -3,14 +3,18 @@
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.stage import OtherTool
 from tests.world import LAB_SERVER, World, md5, world
+from transfer.errors import SourceVanished
 from transfer.model import Item
 from transfer.runner import Runner
 from transfer.status import Status
+from transfer.steps import push
+from transfer.steps.work import Failure
 
 FILE = "KS023/2019-12-10/001/alf/probe00/spikes.times.npy"
 CONTENT = b"spikes" * 1000
@@ -189,6 +193,36 @@ def test_an_unmounted_share_that_leaves_an_empty_folder_holds_no_file(box: World
 
     box.lab.root.rmdir()
     mounted.rename(box.lab.root)
+    box.clock.advance(3600)
+    box.settle(runner)
+    assert box.record(FILE)["exists"]
+
+
+def test_a_share_that_is_away_for_a_moment_holds_no_file(
+    box: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is back between the look at the file and the look at the root."""
+    session = box.session()
+    box.write(session, "alf/probe00/spikes.times.npy", CONTENT)
+    runner = box.runner()
+    number = box.see(runner, session)
+    runner.advance_session()
+    runner.plan()
+    away, send = tmp_path / "elsewhere", push._send
+    told: list[Failure] = []
+
+    def while_away(work: Any, items: Any) -> list[Failure]:
+        box.lab.root.rename(away)
+        told.extend(send(work, items))
+        away.rename(box.lab.root)
+        return told
+
+    with monkeypatch.context() as patched:
+        patched.setattr(push, "_send", while_away)
+        runner.advance_batch()
+    assert [type(failure.error) for failure in told] == [SourceVanished]
+    assert only_item(runner, number).hold is None
+
     box.clock.advance(3600)
     box.settle(runner)
     assert box.record(FILE)["exists"]

@@ -40,7 +40,7 @@ from transfer.ledger.submissions import Submission
 from transfer.model import Item, staged_path
 from transfer.status import Proof, Status
 from transfer.steps import coexistence
-from transfer.steps.looking import require_root
+from transfer.steps.looking import require_gone
 from transfer.steps.record import hash_moved
 from transfer.steps.work import DelegatedWork, Failure, Fresh, by_hundred, read_again, rediscover, withdraw
 from transfer.transports.base import Download, Got
@@ -87,8 +87,9 @@ def _ask(work: DelegatedWork, items: Sequence[Item]) -> list[Failure]:
                 failures.append(_refusal(item, error))
             else:
                 wanted.append(item)
-    if any(isinstance(failure.error, SourceVanished) for failure in failures):
-        require_root(work.lab.root)
+    vanished = [failure.item.source_path for failure in failures if isinstance(failure.error, SourceVanished)]
+    if vanished:
+        require_gone(work.lab.root, vanished)
     wanted, locked = coexistence.set_pending(work, wanted)
     _freeze_and_submit(work, wanted)
     return failures + locked

@@ -8,7 +8,7 @@ data.
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -49,6 +49,17 @@ def require_root(root: Path) -> None:
     with os.scandir(root) as entries:
         if next(entries, None) is None:
             raise SourceRootMissing("the lab's data folder is empty, as an unmounted share is", to=root)
+
+
+def require_gone(root: Path, paths: Iterable[PurePosixPath]) -> None:
+    """Raise `SourceRootMissing` unless these files are gone while their root is there.
+
+    A share may come back between the look at a file and the look at its root.
+    """
+    require_root(root)
+    if any(os.path.lexists(root / path) for path in paths):
+        raise SourceRootMissing("the lab's data folder was away for a moment", to=root)
+    require_root(root)
 
 
 def look(root: Path, session: PurePosixPath) -> Found:

@@ -31,7 +31,7 @@ from transfer.paths import partial_name
 from transfer.status import Proof, Status
 from transfer.steps import coexistence, late
 from transfer.steps.ahead import look_ahead
-from transfer.steps.looking import require_root
+from transfer.steps.looking import require_gone
 from transfer.steps.record import hash_moved
 from transfer.steps.verify import prove
 from transfer.steps.work import Failure, Fresh, StreamingWork, by_hundred, read_again, rediscover, withdraw
@@ -56,8 +56,9 @@ def push(work: StreamingWork, items: Sequence[Item]) -> list[Failure]:
     missing, unseen = _adopt(work, [fresh.item for fresh in ours] if work.alyx else items, ours)
     possible, stopped = look_ahead(work, missing)
     failures += unseen + stopped + _send(work, possible)
-    if any(isinstance(failure.error, SourceVanished) for failure in failures):
-        require_root(work.lab.root)
+    vanished = [failure.item.source_path for failure in failures if isinstance(failure.error, SourceVanished)]
+    if vanished:
+        require_gone(work.lab.root, vanished)
     return failures
 
 
